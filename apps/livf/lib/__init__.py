@@ -1,0 +1,1 @@
+"""The rooms of livf; imported as ``livf.lib``, never as ``lib``."""

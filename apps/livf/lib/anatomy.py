@@ -1,0 +1,55 @@
+"""The one table of structures: label values, names, colours and codes.
+
+No other module writes a label value, a structure's name or its colour; a test checks it.
+Codes are SNOMED CT (CID 7153 and its neighbours); colours are those of 3D Slicer's generic anatomy table where it has
+the structure, so that a reader meets what he knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One labelled structure.
+
+    Attributes:
+        value: The voxel value in a label.
+        name: The name clients show, and by which a saved label is mapped back.
+        title: How it is written for a reader.
+        rgb: Recommended colour, 0 to 255.
+        snomed_code: SNOMED CT concept of the structure.
+        snomed_meaning: Its fully specified name.
+        trained: Whether the network is trained on it (foramina are for display only).
+    """
+
+    value: int
+    name: str
+    title: str
+    rgb: tuple[int, int, int]
+    snomed_code: str
+    snomed_meaning: str
+    trained: bool = True
+
+
+BACKGROUND: Final = 0
+L4: Final = Structure(1, "L4", "L4 vertebra", (241, 214, 145), "11994002", "Fourth lumbar vertebra")
+DISC: Final = Structure(2, "disc_L4_5", "L4-L5 disc", (111, 184, 210), "64864005", "L4-L5 intervertebral disc")
+L5: Final = Structure(3, "L5", "L5 vertebra", (216, 101, 79), "49668003", "Fifth lumbar vertebra")
+FORAMEN_LEFT: Final = Structure(
+    4, "foramen_left", "Left L4-L5 foramen", (144, 238, 144), "53520000", "Intervertebral foramen", trained=False
+)
+FORAMEN_RIGHT: Final = Structure(
+    5, "foramen_right", "Right L4-L5 foramen", (192, 104, 220), "53520000", "Intervertebral foramen", trained=False
+)
+
+STRUCTURES: Final[tuple[Structure, ...]] = (L4, DISC, L5, FORAMEN_LEFT, FORAMEN_RIGHT)
+#: What the network segments, in the order of its output channels after the background.
+TRAINED: Final[tuple[Structure, ...]] = tuple(s for s in STRUCTURES if s.trained)
+#: Channels of the network's output: the background and each trained structure.
+CHANNELS: Final = 1 + len(TRAINED)
+VERTEBRAE: Final[tuple[Structure, ...]] = (L4, L5)
+BY_NAME: Final[dict[str, Structure]] = {s.name: s for s in STRUCTURES}
+BY_VALUE: Final[dict[int, Structure]] = {s.value: s for s in STRUCTURES}

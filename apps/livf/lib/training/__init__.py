@@ -1,0 +1,1 @@
+"""Training of the network: variation of cases, the loop, checkpoints. Needs torch and monai."""
