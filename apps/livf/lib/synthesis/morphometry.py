@@ -112,19 +112,20 @@ class Anatomy:
 
 
 #: Mean adult (both sexes). Widths and depths of the bodies [P]; heights, canal and pedicles of L5 [C], of the levels
-#: above by [P]'s trend (pedicle height grows and width falls upwards); processes [F] and [own].
+#: above by [P]'s trend (pedicle height grows and width falls upwards); processes [F]; lengths of the pedicles behind the
+#: wall and heights of the superior processes [own], read off sagittal CT of whole columns.
 _MEAN: Final[dict[str, VertebraSize]] = {
     L3: VertebraSize(
-        46.0, 34.8, 28.6, 28.4, 10.6, 14.8, (9.5, 9.5), 24.3, 16.0, 84.0, 34.0, (4.3, 4.3), (8.5, 8.5), 17.0
+        46.0, 34.8, 28.6, 28.4, 10.6, 14.8, (8.8, 8.8), 24.3, 16.0, 84.0, 34.0, (4.3, 4.3), (12.0, 12.0), 17.0
     ),
     L4.name: VertebraSize(
-        48.0, 35.2, 29.0, 27.6, 12.8, 14.4, (9.0, 9.0), 25.6, 15.8, 82.0, 32.0, (4.4, 4.4), (9.0, 9.0), 18.6
+        48.0, 35.2, 29.0, 27.6, 12.8, 14.4, (8.2, 8.2), 25.6, 15.8, 82.0, 32.0, (4.4, 4.4), (12.5, 12.5), 18.6
     ),
     L5.name: VertebraSize(
-        49.0, 35.0, 29.6, 25.6, 16.1, 13.4, (8.0, 8.0), 28.2, 15.6, 90.0, 25.0, (4.5, 4.5), (9.5, 9.5), 21.0
+        49.0, 35.0, 29.6, 25.6, 16.1, 13.4, (6.8, 6.8), 28.2, 15.6, 90.0, 25.0, (4.5, 4.5), (13.0, 13.0), 21.0
     ),
     SACRUM: VertebraSize(
-        50.0, 33.0, 30.0, 25.0, 18.0, 14.0, (7.0, 7.0), 31.0, 14.5, 90.0, 16.0, (4.6, 4.6), (8.0, 8.0), 24.0
+        50.0, 33.0, 30.0, 25.0, 18.0, 14.0, (6.2, 6.2), 31.0, 14.5, 90.0, 16.0, (4.6, 4.6), (11.5, 11.5), 24.0
     ),
 }
 #: Anterior heights [O] for the upper two; L5-S1 [O]; posterior heights [H] and [own].
