@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from livf.lib.synthesis.phantom import GENERATOR_VERSION
 
 #: Phantoms below this seed are never trained on; those from it upwards are.
 FIRST_TRAINING_SEED = 1_000_000
@@ -103,7 +104,6 @@ def load_case(file: Path, settings: Settings, rng: np.random.Generator, augmenta
     """Read a pool case and sample it at the run's spacing; a crop is placed at random when training."""
     import torch
     import torch.nn.functional as F
-
     from livf.lib.anatomy import CHANNELS
     from livf.lib.training.augmentation import augment
 
@@ -147,7 +147,6 @@ def train(arguments: argparse.Namespace) -> None:
         init=arguments.init,
     )
     import torch
-
     from livf.lib.segmentation.network import UNet3D
     from livf.lib.training import checkpoints
     from livf.lib.training.loop import Schedule, fit, grow
@@ -171,18 +170,34 @@ def train(arguments: argparse.Namespace) -> None:
 
 def ship(arguments: argparse.Namespace) -> None:
     """Put a run's best weights, with what they are and were made from, into a model folder."""
-    from livf_training_loop import ship_weights
+    from livf.lib.segmentation.config import ModelConfig, NetworkConfig
+    from livf.lib.segmentation.weights import save_model
+    from livf.lib.training import checkpoints
 
-    ship_weights(Path(arguments.run), Path(arguments.output), describe(arguments.run))
+    run = Path(arguments.run)
+    best = checkpoints.load(run / "best.safetensors")
+    settings = json.loads((run / "settings.json").read_text())
+    config = ModelConfig(network=NetworkConfig(widths=tuple(settings["widths"])))
+    metadata = {
+        "training": describe(settings),
+        "metrics": {"validation_dice": round(best.best, 4), "step": best.step},
+        "licence": "Apache-2.0",
+    }
+    print(save_model(Path(arguments.output), best.weights, config, metadata))
+    log = run / "log.jsonl"
+    if log.exists():
+        (Path(arguments.output) / "training-log.jsonl").write_bytes(log.read_bytes())
 
 
-def describe(run: str) -> dict[str, Any]:
-    """What the weights were made from: for the JSON beside them."""
-    settings = json.loads((Path(run) / "settings.json").read_text())
+def describe(settings: dict[str, Any]) -> dict[str, Any]:
+    """Say what the weights were made from: for the JSON beside them."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     pool_cases = [f for f in Path(settings["pool"]).glob("*.npz") if int(f.stem) >= FIRST_TRAINING_SEED]
+    coarse = Path(settings["init"] or "", "settings.json")
     return {
         "settings": settings,
+        "started_from": json.loads(coarse.read_text()) if settings["init"] and coarse.exists() else None,
+        "phantom_generator": GENERATOR_VERSION,
         "training_seeds": [FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + len(pool_cases) - 1],
         "validation_seeds": [VALIDATION_SEEDS[0], VALIDATION_SEEDS[-1]],
         "commit": commit,

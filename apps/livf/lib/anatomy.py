@@ -1,7 +1,7 @@
 """The one table of structures: label values, names, colours and codes.
 
 No other module writes a label value, a structure's name or its colour; a test checks it.
-Codes are SNOMED CT (CID 7153 and its neighbours); colours are those of 3D Slicer's generic anatomy table where it has
+Codes are SNOMED CT, as DICOM lists them in CID 7603 (vertebrae) and CID 7604 (discs); colours are those of 3D Slicer's generic anatomy table where it has
 the structure, so that a reader meets what he knows.
 """
 
@@ -20,8 +20,7 @@ class Structure:
         name: The name clients show, and by which a saved label is mapped back.
         title: How it is written for a reader.
         rgb: Recommended colour, 0 to 255.
-        snomed_code: SNOMED CT concept of the structure.
-        snomed_meaning: Its fully specified name.
+        snomed: SNOMED CT code and DICOM's meaning for it; None where DICOM lists none.
         trained: Whether the network is trained on it (foramina are for display only).
     """
 
@@ -29,21 +28,16 @@ class Structure:
     name: str
     title: str
     rgb: tuple[int, int, int]
-    snomed_code: str
-    snomed_meaning: str
+    snomed: tuple[str, str] | None
     trained: bool = True
 
 
 BACKGROUND: Final = 0
-L4: Final = Structure(1, "L4", "L4 vertebra", (241, 214, 145), "11994002", "Fourth lumbar vertebra")
-DISC: Final = Structure(2, "disc_L4_5", "L4-L5 disc", (111, 184, 210), "64864005", "L4-L5 intervertebral disc")
-L5: Final = Structure(3, "L5", "L5 vertebra", (216, 101, 79), "49668003", "Fifth lumbar vertebra")
-FORAMEN_LEFT: Final = Structure(
-    4, "foramen_left", "Left L4-L5 foramen", (144, 238, 144), "53520000", "Intervertebral foramen", trained=False
-)
-FORAMEN_RIGHT: Final = Structure(
-    5, "foramen_right", "Right L4-L5 foramen", (192, 104, 220), "53520000", "Intervertebral foramen", trained=False
-)
+L4: Final = Structure(1, "L4", "L4 vertebra", (241, 214, 145), ("11994002", "L4 vertebra"))
+DISC: Final = Structure(2, "disc_L4_5", "L4-L5 disc", (111, 184, 210), ("84020006", "L4/L5 disc"))
+L5: Final = Structure(3, "L5", "L5 vertebra", (216, 101, 79), ("49668003", "L5 vertebra"))
+FORAMEN_LEFT: Final = Structure(4, "foramen_left", "Left L4-L5 foramen", (144, 238, 144), None, trained=False)
+FORAMEN_RIGHT: Final = Structure(5, "foramen_right", "Right L4-L5 foramen", (192, 104, 220), None, trained=False)
 
 STRUCTURES: Final[tuple[Structure, ...]] = (L4, DISC, L5, FORAMEN_LEFT, FORAMEN_RIGHT)
 #: What the network segments, in the order of its output channels after the background.

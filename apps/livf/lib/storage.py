@@ -7,9 +7,9 @@ moment the target is either the old file or the whole new one, also after a kill
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from livf.lib.errors import OutputError
@@ -26,28 +26,23 @@ def writing(target: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: The folder is missing or may not be written to, or the disk is full.
     """
     target = Path(target)
-    if target.is_dir():
+    if os.path.isdir(target):  # noqa: PTH112 - unlike Path.is_dir, it never raises
         raise OutputError("is a folder, not a file", target, "give a file name")
+    # The name is chosen before anything is made, so that even an interrupt right after finds what to remove.
+    temporary = target.with_name(f".writing-{secrets.token_hex(4)}-{target.name}")
     try:
-        handle, name = tempfile.mkstemp(prefix=".writing-", suffix="-" + target.name, dir=target.parent)
-        os.close(handle)
+        with temporary.open("xb"):
+            pass
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(target)
     except OSError as error:
         raise OutputError.from_os_error(error, target) from error
-    temporary = Path(name)
-    try:
-        try:
-            yield temporary
-            # mkstemp makes files for their owner alone; a result is readable as any new file is.
-            mask = os.umask(0)
-            os.umask(mask)
-            temporary.chmod(0o666 & ~mask)
-            with temporary.open("rb+") as written:
-                os.fsync(written.fileno())
-            temporary.replace(target)
-        except OSError as error:
-            raise OutputError.from_os_error(error, target) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Removing is best effort: where the folder itself is unwritable there is nothing to remove.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(target: str | os.PathLike[str], content: bytes) -> None:
