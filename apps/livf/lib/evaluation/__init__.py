@@ -1,0 +1,1 @@
+"""How well a label agrees with another: overlap of structures."""
