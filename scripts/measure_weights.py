@@ -40,9 +40,8 @@ def phantoms(arguments: argparse.Namespace) -> None:
     for name in ("all", "VBS", "IVD"):
         values = [row[name] for row in rows]
         worst = min(rows, key=lambda row: row[name])
-        print(
-            f"{name}: mean {np.mean(values):.4f}  SD {np.std(values):.4f}  worst {worst[name]:.4f} (seed {worst['seed']})"
-        )
+        spread = f"mean {np.mean(values):.4f}  SD {np.std(values):.4f}"
+        print(f"{name}: {spread}  worst {worst[name]:.4f} (seed {worst['seed']})")
 
 
 def orders() -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from livf.lib.synthesis.phantom import GENERATOR_VERSION
 
 #: Phantoms below this seed are never trained on; those from it upwards are.
@@ -104,6 +105,7 @@ def load_case(file: Path, settings: Settings, rng: np.random.Generator, augmenta
     """Read a pool case and sample it at the run's spacing; a crop is placed at random when training."""
     import torch
     import torch.nn.functional as F
+
     from livf.lib.anatomy import CHANNELS
     from livf.lib.training.augmentation import augment
 
@@ -147,6 +149,7 @@ def train(arguments: argparse.Namespace) -> None:
         init=arguments.init,
     )
     import torch
+
     from livf.lib.segmentation.network import UNet3D
     from livf.lib.training import checkpoints
     from livf.lib.training.loop import Schedule, fit, grow

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from livf.lib.config import Config
-from livf.lib.errors import LivfError
+from livf.lib.errors import LivfError, NotFoundError
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -98,11 +99,10 @@ def _demo(arguments: argparse.Namespace) -> int:
     from livf.lib.server.demo import demo
 
     print(RESEARCH_USE, flush=True)
-    pairs = _server_config(arguments).pairs()
     demo(
         arguments.image,
         folder=arguments.folder,
-        options=tuple(part for key, value in pairs.items() for part in (f"--{key}", value)),
+        config=_server_config(arguments),
         port=arguments.port,
         once=arguments.once,
         say=lambda line: print(line, flush=True),
@@ -127,5 +127,118 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _add_segment(commands: Subparsers, common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("segment", parents=[common], help="segment L4, the L4-5 disc and L5 on an MRI",
+                                 epilog=RESEARCH_USE)  # fmt: skip
+    parser.add_argument("image", metavar="IMAGE", type=Path, help="NIfTI, NRRD, MHA or the folder of a DICOM series")
+    parser.add_argument("-o", "--output", metavar="LABEL", type=Path, required=True,
+                        help="where the label goes: .nii.gz, .nii, .nrrd or .mha")  # fmt: skip
+    parser.add_argument("--level-at", metavar="R,A,S", type=_point,
+                        help="a point in the L4-L5 disc, RAS mm (default: look for it); "
+                        "write --level-at=R,A,S when R is negative")  # fmt: skip
+    parser.add_argument("--probabilities", metavar="FILE", type=Path, help="also write class probabilities (4D NIfTI)")
+    parser.add_argument("--model", metavar="DIR", type=Path, help="folder of other weights than the shipped ones")
+    parser.add_argument("--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
+    parser.set_defaults(run=_segment)
+
+
+def _segment(arguments: argparse.Namespace) -> int:
+    from livf.lib.pipeline import check_outputs, segment_file, summary
+
+    check_outputs(arguments.output, arguments.probabilities)  # before torch is imported, and before the work
+    if not arguments.image.exists():
+        raise NotFoundError("there is no such file or folder", arguments.image, "check its name")
+    config = Config.parse({key: value for key, value in (("model", arguments.model), ("device", arguments.device))
+                           if value is not None}, os.environ)  # fmt: skip
+    progress = _progress if sys.stderr.isatty() else None
+    if progress:
+        progress("load the network", 0.0)
+    from livf.lib.segmentation import Segmenter
+
+    try:
+        segmenter = Segmenter.load(config.model, device=config.device)
+        result = segment_file(arguments.image, arguments.output, segmenter, level_at=arguments.level_at,
+                              probabilities=arguments.probabilities, progress=progress)  # fmt: skip
+    finally:
+        if progress:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+    print(f"network  {segmenter.version} on {segmenter.device}")
+    for line in summary(result):
+        print(line)
+    print(f"label    {arguments.output}")
+    if arguments.probabilities:
+        print(f"probable {arguments.probabilities}")
+    print(RESEARCH_USE)
+    return 0
+
+
+def _progress(stage: str, share: float) -> None:
+    filled = round(20 * share)
+    print(f"\r\033[K[{'#' * filled}{'.' * (20 - filled)}] {stage}", end="", file=sys.stderr, flush=True)
+
+
+def _point(text: str) -> tuple[float, float, float]:
+    try:
+        r, a, s = (float(part) for part in text.split(","))
+        if not all(math.isfinite(value) for value in (r, a, s)):
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a point: give three numbers R,A,S in mm") from None
+    return r, a, s
+
+
+def _add_data(commands: Subparsers, common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("data", help="make data sets", epilog=RESEARCH_USE)
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    _add_data_phantom(kinds, common)
+
+
+def _add_data_phantom(kinds: Subparsers, common: argparse.ArgumentParser) -> None:
+    parser = kinds.add_parser("phantom", parents=[common], epilog=RESEARCH_USE,
+                              help="make synthetic lumbar MRIs with labels and the exact truth of their foramina")  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True,
+                        help="folder of the data set; cases that are there whole are kept")  # fmt: skip
+    parser.add_argument("-n", "--number", metavar="N", type=_positive, default=1, help="how many (default: 1)")
+    parser.add_argument("--seed", metavar="S", type=_natural, default=0,
+                        help="the first one's seed; the others follow (default: 0)")  # fmt: skip
+    parser.add_argument("--group", choices=("healthy", "stenosis", "herniation", "both"),
+                        help="diagnosis group of all (default: as often as in Chen et al. 2022)")  # fmt: skip
+    parser.add_argument("--workers", metavar="W", type=_positive, help="processes (default: one a core)")
+    parser.add_argument("--images-only", action="store_true", help="only the images, in DIR itself: a studies folder")
+    parser.set_defaults(run=_data_phantom)
+
+
+def _data_phantom(arguments: argparse.Namespace) -> int:
+    from livf.lib.synthesis.cohort import summary, write_cohort
+
+    report = write_cohort(
+        arguments.output,
+        range(arguments.seed, arguments.seed + arguments.number),
+        group=arguments.group,
+        workers=arguments.workers,
+        images_only=arguments.images_only,
+    )
+    for name, failure in report.failed:
+        print(f"livf: error: {name}: {failure}", file=sys.stderr)
+    if report.documents:
+        print("\n".join(summary(report.documents)))
+    counts = (len(report.written), "written"), (len(report.kept), "kept"), (len(report.failed), "failed")
+    print(f"{arguments.output}: {', '.join(f'{count} {what}' for count, what in counts if count)}")
+    return 1 if report.failed else 0
+
+
+def _natural(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 999999999")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    number = _natural(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
 #: One function a subcommand, in the order ``livf --help`` lists them: it adds the parser and sets ``run``.
-_COMMANDS: tuple[Callable[..., None], ...] = (_add_serve, _add_demo)
+_COMMANDS: tuple[Callable[..., None], ...] = (_add_segment, _add_serve, _add_demo, _add_data)

@@ -69,8 +69,8 @@ def test_contrast_is_that_of_t2(phantom: Phantom) -> None:
     image = phantom.image.array
     bone = phantom.label == L4.value
     assert image[bone].mean() < np.percentile(image, 97)
-    frame, anatomy = phantom.spine.frame, phantom.spine.anatomy
-    sac = frame.origin - frame.anterior * (anatomy.vertebrae[L4.name].depth / 2 + anatomy.vertebrae[L4.name].canal_depth / 2 + 2)
+    frame, size = phantom.spine.frame, phantom.spine.anatomy.vertebrae[L4.name]
+    sac = frame.origin - frame.anterior * (size.depth / 2 + size.canal_depth / 2 + 2)
     index = np.rint((sac - phantom.affine[:3, 3]) / phantom.image.spacing).astype(int)
     around = image[tuple(slice(i - 2, i + 3) for i in index)]
     assert around.mean() > 1.5 * image[bone].mean()

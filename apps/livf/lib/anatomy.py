@@ -1,8 +1,8 @@
 """The one table of structures: label values, names, colours and codes.
 
 No other module writes a label value, a structure's name or its colour; a test checks it.
-Codes are SNOMED CT, as DICOM lists them in CID 7603 (vertebrae) and CID 7604 (discs); colours are those of 3D Slicer's generic anatomy table where it has
-the structure, so that a reader meets what he knows.
+Codes are SNOMED CT, as DICOM lists them in CID 7603 (vertebrae) and CID 7604 (discs). Colours are those of 3D Slicer's
+generic anatomy table where it has the structure, so that a reader meets what he knows.
 """
 
 from __future__ import annotations

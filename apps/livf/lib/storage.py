@@ -26,7 +26,7 @@ def writing(target: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: The folder is missing or may not be written to, or the disk is full.
     """
     target = Path(target)
-    if os.path.isdir(target):  # noqa: PTH112 - unlike Path.is_dir, it never raises
+    if os.path.isdir(target):  # unlike Path.is_dir, it never raises
         raise OutputError("is a folder, not a file", target, "give a file name")
     # The name is chosen before anything is made, so that even an interrupt right after finds what to remove.
     temporary = target.with_name(f".writing-{secrets.token_hex(4)}-{target.name}")

@@ -1,7 +1,8 @@
 """What flows between the rooms of livf: images, segmentations, and the arithmetic of their affines.
 
-World space is RAS+ in millimetres, as in NIfTI: x grows to the patient's right, y to the front, z to the head. An affine maps voxel indices ``(i, j, k)`` of an array to that space. Left and right always
-come from the affine, never from the order of an array.
+World space is RAS+ in millimetres, as in NIfTI: x grows to the patient's right, y to the front, z to the head. An
+affine maps voxel indices ``(i, j, k)`` of an array to that space. Left and right always come from the affine, never
+from the order of an array.
 """
 
 from __future__ import annotations

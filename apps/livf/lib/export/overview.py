@@ -47,7 +47,7 @@ def overview(volume: Volume, label: npt.NDArray[np.uint8]) -> Rgb:
     labelled, _ = _to_ras(label, volume.affine)
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     wanted = labelled == DISC.value if (labelled == DISC.value).any() else labelled != BACKGROUND
-    right, _, superior = (int(round(float(c))) for c in np.argwhere(wanted).mean(axis=0))
+    right, _, superior = (round(float(c)) for c in np.argwhere(wanted).mean(axis=0))
     sagittal = _slice(image[right, ::-1, ::-1].T, labelled[right, ::-1, ::-1].T, (sizes[2], sizes[1]))
     axial = _slice(image[::-1, ::-1, superior].T, labelled[::-1, ::-1, superior].T, (sizes[1], sizes[0]))
     for picture, left, rightmost in ((sagittal, "A", "P"), (axial, "R", "L")):

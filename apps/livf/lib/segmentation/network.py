@@ -28,9 +28,7 @@ class UNet3D(nn.Module):
             raise ValueError(f"a U-Net needs at least two levels, not widths={tuple(widths)}")
         self.widths = tuple(widths)
         before = (in_channels, *self.widths[:-1])
-        self.encoder = nn.ModuleList(
-            _two_convolutions(before[level], width) for level, width in enumerate(self.widths)
-        )
+        self.encoder = nn.ModuleList(_two_convolutions(before[level], width) for level, width in enumerate(self.widths))
         # The 1x1x1 convolution that halves the channels stands before the upsampling: both are linear, so the result
         # is the same as after it, at an eighth of the work.
         self.reduce = nn.ModuleList(

@@ -1,1 +1,1 @@
-"""Synthetic lumbar studies: a parametric anatomy, its rendering as T2-weighted MRI, and the exact truth of its foramina."""
+"""Synthetic lumbar studies: a parametric anatomy, rendered as T2-weighted MRI, with the exact truth of its foramina."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
+
 from livf.lib.anatomy import L4, L5
 from livf.lib.synthesis.canvas import Canvas, smooth_noise
 from livf.lib.synthesis.implicit import Floats
@@ -15,7 +17,6 @@ from livf.lib.synthesis.morphometry import L3, SACRUM
 from livf.lib.synthesis.soft_tissue import Curve, paint_canal, paint_trunk
 from livf.lib.synthesis.spine import COLUMN, Spine
 from livf.lib.synthesis.tissues import Sequence
-from scipy import ndimage
 
 
 def render(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from livf.lib.synthesis.implicit import Floats, Part, Pose, rod
 from livf.lib.synthesis.tissues import TISSUES, Sequence
 
@@ -47,7 +48,9 @@ class Canvas:
         share = self.cover(distance)
         target += share * (np.asarray(value, dtype=np.float32) - target)
 
-    def paint_rod(self, pose: Pose, start: Any, end: Any, radii: Any, signal: str | Floats, **options: Any) -> None:
+    def paint_rod(
+        self, pose: Pose, start: Any, end: Any, radii: Any, signal: str | float | Floats, **options: Any
+    ) -> None:
         """Lay a rod, given in a local frame, over what is there."""
         part = rod(start, end, *radii, **options)
         corners = pose.to_world([(a, b, c) for a in _pair(part, 0) for b in _pair(part, 1) for c in _pair(part, 2)])

@@ -143,8 +143,8 @@ def smooth_max(one: Floats, two: Floats, radius: float) -> Floats:
 
 
 def rod(
-    start: Sequence[float],
-    end: Sequence[float],
+    start: npt.ArrayLike,
+    end: npt.ArrayLike,
     radii_start: tuple[float, float],
     radii_end: tuple[float, float] | None = None,
     *,

@@ -2,10 +2,10 @@
 
 Lengths are in mm, angles in degrees. Sources, by the letters in the comments:
 
-[C] Cook and Baker, Int J Spine Surg 2021;15(6):1072-1081: CT of 196 adults, L1 to L5. L5: anterior height 30.3 (SD 1.9),
-    posterior height 26.3 (1.9), length 35.7 above and 35.3 below (3.5), pedicle height 12.9 (1.9), pedicle width 16.1
-    (2.3), canal length 15.6 (2.1), canal width 28.2 (3.1); men are larger by 4 to 11 %; canal length is about constant
-    from L1 to L5, pedicle height falls and pedicle width grows downwards.
+[C] Cook and Baker, Int J Spine Surg 2021;15(6):1072-1081: CT of 196 adults, L1 to L5. L5: anterior height 30.3
+    (SD 1.9), posterior height 26.3 (1.9), length 35.7 above and 35.3 below (3.5), pedicle height 12.9 (1.9), pedicle
+    width 16.1 (2.3), canal length 15.6 (2.1), canal width 28.2 (3.1); men are larger by 4 to 11 %; canal length is
+    about constant from L1 to L5, pedicle height falls and pedicle width grows downwards.
 [P] Panjabi et al., Spine 1992;17(3):299-306: lumbar vertebrae, quantitative three-dimensional anatomy.
 [F] Panjabi et al., Spine 1993;18(10):1298-1310: facets from C3 to L5 are 9.6 to 16.3 wide and 10.2 to 18.4 high, 20.8
     to 40.6 apart.
@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
+
 from livf.lib.anatomy import DISC, L4, L5
 
 #: Neighbours of the segmented level: they have names here only, and no label.
@@ -111,9 +112,10 @@ class Anatomy:
         return asdict(self)
 
 
-#: Mean adult (both sexes). Widths and depths of the bodies [P]; heights, canal and pedicles of L5 [C], of the levels
-#: above by [P]'s trend (pedicle height grows and width falls upwards); processes [F]; lengths of the pedicles behind the
-#: wall and heights of the superior processes [own], read off sagittal CT of whole columns.
+#: Mean adult (both sexes). Widths and depths of the bodies [P]. L5: canal and pedicle width [C], heights between [C]
+#: and [P]; the levels above by their trend (pedicle height grows and width falls upwards). Distance of the processes
+#: [F]; lengths of the pedicles behind the wall and heights of the superior processes [own], read off sagittal CT of
+#: whole columns.
 _MEAN: Final[dict[str, VertebraSize]] = {
     L3: VertebraSize(
         46.0, 34.8, 28.6, 28.4, 10.6, 14.8, (8.8, 8.8), 24.3, 16.0, 84.0, 34.0, (4.3, 4.3), (12.0, 12.0), 17.0

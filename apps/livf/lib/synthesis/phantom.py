@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
 from livf.lib.anatomy import TRAINED
 from livf.lib.synthesis.appearance import render
 from livf.lib.synthesis.implicit import FAR, Floats

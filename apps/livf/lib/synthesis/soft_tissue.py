@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
+
 from livf.lib.anatomy import DISC, L4, L5
 from livf.lib.synthesis.canvas import Canvas
 from livf.lib.synthesis.implicit import FAR, Floats, Pose, radial
 from livf.lib.synthesis.morphometry import L3, SACRUM, Anatomy
 from livf.lib.synthesis.spine import COLUMN, Spine
-from scipy import ndimage
 
 
 class Curve:
@@ -119,7 +120,7 @@ def paint_canal(canvas: Canvas, curve: Curve, spine: Spine, rng: np.random.Gener
     for name in (L3, L4.name, L5.name):
         size, pose = anatomy.vertebrae[name], spine.poses[name]
         lower = spine.poses[COLUMN[COLUMN.index(name) + 2]]
-        gap = (pose.to_world((0, 0, 0)) - lower.to_world((0, 0, 0))) @ pose.superior
+        gap = float((pose.origin - lower.origin) @ pose.superior)
         out = size.canal_width / 2
         for side in (1, -1):
             middle = -gap / 2 - 1
@@ -148,7 +149,7 @@ def paint_canal(canvas: Canvas, curve: Curve, spine: Spine, rng: np.random.Gener
     canvas.paint(inner, fat, block)
     scale = anatomy.sac_scale * float(rng.uniform(0.86, 0.98))
     # A herniated disc pushes the sac backwards.
-    squeeze = np.float32(0)
+    squeeze: Floats = np.zeros(1, dtype=np.float32)
     disc = anatomy.discs[DISC.name]
     if disc.herniation > 0 and abs(disc.herniation_left) < 12:
         height = canvas.z - np.float32(spine.frame.origin[2])
@@ -194,4 +195,5 @@ def _paint_root(
     canvas.paint_rod(pose, entry, ganglion, ((1.5, 1.5), (2.2, 2.2)), "nerve")
     canvas.paint_rod(pose, ganglion, away, ((2.9, 2.5), (1.9, 1.9)), "nerve")
     vein = ganglion + np.array([0, 1.0, -6.5])
-    canvas.paint_rod(pose, vein - (side * 6, 0, 0), vein + (side * 7, 0, -1), ((0.9, 0.9),), "vessel")
+    inwards, outwards = np.array([-side * 6, 0, 0]), np.array([side * 7, 0, -1])
+    canvas.paint_rod(pose, vein + inwards, vein + outwards, ((0.9, 0.9),), "vessel")

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
 from livf.lib.anatomy import DISC, L4, L5
 from livf.lib.synthesis.implicit import FAR, Floats, Part, Pose, Solid, radial, rod, smooth_max, smooth_min
 from livf.lib.synthesis.morphometry import DISC_ABOVE, DISC_BELOW, L3, SACRUM, Anatomy, DiscSize, VertebraSize

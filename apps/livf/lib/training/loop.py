@@ -8,14 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from monai.losses import DiceCELoss
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from livf.lib.segmentation.network import UNet3D
 from livf.lib.training import checkpoints
@@ -79,7 +79,8 @@ def fit(
     validation score) and ``log.jsonl`` (a line every ten steps).
     """
     kind = torch.device(device).type
-    network.to(device, memory_format=torch.channels_last_3d)
+    network.to(device)
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # missing in torch's stubs
     average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     optimiser = torch.optim.Adam(network.parameters(), lr=schedule.rate)
     step, spent, best = 0, 0.0, -1.0
@@ -92,7 +93,7 @@ def fit(
         step, spent, best = state.step, state.seconds, state.best
     loss_of = DiceCELoss(softmax=True, include_background=True, batch=True, lambda_dice=1.0, lambda_ce=1.0)
     half = kind == "cuda" or _has_bf16()
-    loader = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         cases,  # type: ignore[arg-type]
         batch_size=schedule.batch,
         sampler=_From(step * schedule.batch),
@@ -124,7 +125,7 @@ def fit(
         recent.append(float(loss.detach()))
         if step % 10 == 0:
             now = time.monotonic()
-            line = {
+            line: dict[str, object] = {
                 "step": step,
                 "seconds": round(spent),
                 "loss": float(np.mean(recent)),
@@ -243,4 +244,4 @@ def _has_bf16() -> bool:
         return False
 
 
-__all__ = ["Case", "Cases", "Dataset", "Schedule", "dice", "fit", "grow"]
+__all__ = ["Case", "Cases", "Schedule", "dice", "fit", "grow"]

@@ -1,0 +1,101 @@
+"""The one way of a case from file to file: read, segment, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from livf.lib.anatomy import TRAINED
+from livf.lib.errors import InputError
+from livf.lib.images import PROBABILITY_SUFFIXES, check_target, read_image, write_label, write_probabilities
+from livf.lib.values import LevelStatus, Segmentation
+
+if TYPE_CHECKING:
+    from livf.lib.segmentation import Segmenter
+
+Progress = Callable[[str, float], None]
+
+
+def check_outputs(label: Path, probabilities: Path | None = None) -> None:
+    """Find out before the work that a result could not be written.
+
+    Raises:
+        UsageError: A suffix names no format that is written.
+        OutputError: A folder is missing or may not be written to.
+    """
+    check_target(label)
+    if probabilities is not None:
+        check_target(probabilities, PROBABILITY_SUFFIXES)
+
+
+def segment_file(
+    image: Path,
+    label: Path,
+    segmenter: Segmenter,
+    *,
+    level_at: tuple[float, float, float] | None = None,
+    probabilities: Path | None = None,
+    progress: Progress | None = None,
+) -> Segmentation:
+    """Segment one image file, or the folder of a DICOM series, into a label file.
+
+    Args:
+        image: NIfTI, NRRD, MetaImage, or a DICOM series folder.
+        label: Where the label goes; the suffix tells the format.
+        segmenter: The network.
+        level_at: A point in the L4-L5 disc, RAS+ mm; None: see :class:`~livf.lib.segmentation.segmenter.Segmenter`.
+        probabilities: Where class probabilities go (NIfTI, 4D), if they are wanted.
+        progress: Told what is being done, and the share of the work done.
+
+    Raises:
+        LivfError: Something cannot be read, segmented or written. Nothing half-written is left.
+        InputError: Among these: nothing at all was found in the image.
+    """
+    check_outputs(label, probabilities)
+    tell = progress or (lambda stage, share: None)
+    tell("read", 0.0)
+    volume = read_image(image)
+    # Reading and writing take about a tenth of the time each way.
+    result = segmenter(
+        volume,
+        level_at=level_at,
+        probabilities=probabilities is not None,
+        progress=lambda stage, share: tell(stage, 0.05 + 0.9 * share),
+    )
+    if not result.label.any():
+        raise InputError(
+            "no L4, disc or L5 was found", image, "give a T2 MRI of the lumbar spine, or a point in the disc (level-at)"
+        )
+    tell("write", 0.95)
+    if result.probabilities is not None and probabilities is not None:
+        write_probabilities(probabilities, result.probabilities, result.affine)
+    write_label(label, result.label, result.affine)
+    tell("done", 1.0)
+    return result
+
+
+#: What a level status means to a reader.
+_STATUS: Final[dict[LevelStatus, str]] = {
+    "found": "found in the image",
+    "given": "at the point that was given",
+    "assumed": "assumed: the field of view is taken to be centred on L4-L5",
+    "unclear": "unclear: the field of view shows several levels, check which were segmented",
+}
+#: What a warning means to a reader.
+_WARNINGS: Final = {
+    "missing_structure": "a structure was not found",
+    "wrong_level_order": "L4 does not lie above L5",
+}
+
+
+def summary(result: Segmentation) -> tuple[str, ...]:
+    """A segmentation in a few lines: volume of each structure, how sure the level is, warnings."""
+    counts = np.bincount(result.label.ravel(), minlength=1 + max(structure.value for structure in TRAINED))
+    voxel_ml = abs(float(np.linalg.det(result.affine[:3, :3]))) / 1000
+    lines = [f"{s.title:<12} {counts[s.value] * voxel_ml:6.1f} ml" for s in TRAINED]
+    lines.append(f"level    {_STATUS[result.level_status]}")
+    lines += [f"warning  {_WARNINGS.get(reason, reason)} ({reason})" for reason in result.warnings]
+    return tuple(lines)
