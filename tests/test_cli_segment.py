@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from livf.lib.images import read_label, write_image
 from livf.lib.segmentation import save_model
@@ -54,7 +55,8 @@ def image(tmp_path):
 
 def test_it_writes_the_label_and_says_what_it_did(model, image, tmp_path):
     label = tmp_path / "label.nrrd"
-    done = livf(image, "-o", label, "--model", model, "--device", "cpu", "--probabilities", tmp_path / "p.nii.gz")
+    extras = ("--probabilities", tmp_path / "p.nii.gz", "--picture", tmp_path / "p.png")
+    done = livf(image, "-o", label, "--model", model, "--device", "cpu", *extras)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # no progress where no one watches
     assert "on cpu" in done.stdout
@@ -63,7 +65,8 @@ def test_it_writes_the_label_and_says_what_it_did(model, image, tmp_path):
     assert str(label) in done.stdout
     assert "research use" in done.stdout
     assert read_label(label).array.any()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["image.nii.gz", "label.nrrd", "p.nii.gz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image.nii.gz", "label.nrrd", "p.nii.gz", "p.png"]
+    assert Image.open(tmp_path / "p.png").format == "PNG"
 
 
 def test_the_environment_names_model_and_device(model, image, tmp_path):
@@ -96,6 +99,7 @@ def test_failures_are_one_line_and_leave_nothing(model, image, tmp_path):
     assert "thin.nii.gz: covers 8 mm" in one_line(livf(flat, *options), 1)
     assert "outside the image" in one_line(livf(image, *options, "--level-at", "0,0,999"), 2)
     assert "folder does not exist" in one_line(livf(image, "-o", tmp_path / "none" / "label.nii.gz"), 1)
+    assert ".png" in one_line(livf(image, *options, "--picture", tmp_path / "p.jpg"), 2)
     assert ".nrrd" in one_line(livf(image, "-o", tmp_path / "label.png"), 2)
     assert "no network weights" in one_line(livf(image, "-o", label, "--model", tmp_path, "--device", "cpu"), 1)
     assert "cuda:99" in one_line(livf(image, "-o", label, "--model", model, "--device", "cuda:99"), 2)

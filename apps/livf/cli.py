@@ -90,7 +90,9 @@ def _add_demo(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", nargs="?", type=Path, help="your own MRI, in place of phantoms")
     parser.add_argument("--once", action="store_true", help="stop when everything was shown")
     parser.add_argument("--port", type=_port, default="0", help="port of the server (default: a free one)")
-    parser.add_argument("--folder", type=Path, default=Path("livf-demo"), help="where it is made (default: %(default)s)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("livf-demo"), help="where it is made (default: %(default)s)"
+    )
     _add_server_options(parser)
     parser.set_defaults(run=_demo)
 
@@ -137,6 +139,8 @@ def _add_segment(commands: Subparsers, common: argparse.ArgumentParser) -> None:
                         help="a point in the L4-L5 disc, RAS mm (default: look for it); "
                         "write --level-at=R,A,S when R is negative")  # fmt: skip
     parser.add_argument("--probabilities", metavar="FILE", type=Path, help="also write class probabilities (4D NIfTI)")
+    parser.add_argument("--picture", metavar="FILE", type=Path,
+                        help="also draw the slices through the disc with the label over them (PNG)")  # fmt: skip
     parser.add_argument("--model", metavar="DIR", type=Path, help="folder of other weights than the shipped ones")
     parser.add_argument("--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
     parser.set_defaults(run=_segment)
@@ -145,7 +149,9 @@ def _add_segment(commands: Subparsers, common: argparse.ArgumentParser) -> None:
 def _segment(arguments: argparse.Namespace) -> int:
     from livf.lib.pipeline import check_outputs, segment_file, summary
 
-    check_outputs(arguments.output, arguments.probabilities)  # before torch is imported, and before the work
+    check_outputs(
+        arguments.output, arguments.probabilities, arguments.picture
+    )  # before torch is imported, and before the work
     if not arguments.image.exists():
         raise NotFoundError("there is no such file or folder", arguments.image, "check its name")
     config = Config.parse({key: value for key, value in (("model", arguments.model), ("device", arguments.device))
@@ -158,7 +164,8 @@ def _segment(arguments: argparse.Namespace) -> int:
     try:
         segmenter = Segmenter.load(config.model, device=config.device)
         result = segment_file(arguments.image, arguments.output, segmenter, level_at=arguments.level_at,
-                              probabilities=arguments.probabilities, progress=progress)  # fmt: skip
+                              probabilities=arguments.probabilities, picture=arguments.picture,
+                              progress=progress)  # fmt: skip
     finally:
         if progress:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
@@ -168,6 +175,8 @@ def _segment(arguments: argparse.Namespace) -> int:
     print(f"label    {arguments.output}")
     if arguments.probabilities:
         print(f"probable {arguments.probabilities}")
+    if arguments.picture:
+        print(f"picture  {arguments.picture}")
     print(RESEARCH_USE)
     return 0
 
@@ -195,7 +204,7 @@ def _add_data(commands: Subparsers, common: argparse.ArgumentParser) -> None:
 
 def _add_data_phantom(kinds: Subparsers, common: argparse.ArgumentParser) -> None:
     parser = kinds.add_parser("phantom", parents=[common], epilog=RESEARCH_USE,
-                              help="make synthetic lumbar MRIs with labels and the exact truth of their foramina")  # fmt: skip
+                              help="make synthetic lumbar MRIs with labels and exact truth")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True,
                         help="folder of the data set; cases that are there whole are kept")  # fmt: skip
     parser.add_argument("-n", "--number", metavar="N", type=_positive, default=1, help="how many (default: 1)")

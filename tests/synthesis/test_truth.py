@@ -164,18 +164,15 @@ def test_only_bone_within_the_slab_counts(low: float, high: float, counts: bool)
 
 
 def test_a_leaning_process_narrows_the_width() -> None:
-    """Turned 20 degrees about its middle (-31, -9): the front face is the line 4 mm before it, at that angle."""
+    """Tipped forwards by 20 degrees about its middle, the process ends in an edge 5 mm behind the corner of L4."""
     leaning = Box((12, -35, -24), (22, -27, 7), lean=-20)
     scene = SCENE.without(L5.name, *sides(PROCESS)).plus(L5.name, *sides(leaning))
     truth = foramen_truth(scene, "left")
     angle = np.radians(20)
-    middle = np.array([-31, -8.5])
-    face = np.array([np.cos(angle), -np.sin(angle)])  # outward normal of the front face, leaning forwards or back
-    tips = [middle + 4 * face * np.array([1, sign]) + 15.5 * np.array([sign * np.sin(angle), np.cos(angle)])
-            for sign in (1, -1)]  # fmt: skip
-    corner = np.array([-17, 5])
-    distances = [np.linalg.norm(tip - corner) for tip in tips]
-    assert truth.width_mm == pytest.approx(min(*distances, 10.0), abs=0.25)
+    tip = np.array([-31, -8.5]) + 4 * np.array([np.cos(angle), -np.sin(angle)])
+    tip += 15.5 * np.array([np.sin(angle), np.cos(angle)])
+    assert truth.width_mm == pytest.approx(np.linalg.norm(tip - (-17, 5)), abs=0.1)
+    assert truth.landmarks["facet"] == pytest.approx(tip, abs=0.15)
 
 
 def test_the_wider_slab_of_both_vertebrae_is_taken() -> None:

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, float], None]
 
+#: Formats a picture is written in.
+PICTURE_SUFFIXES: Final = (".png",)
 
-def check_outputs(label: Path, probabilities: Path | None = None) -> None:
+
+def check_outputs(label: Path, probabilities: Path | None = None, picture: Path | None = None) -> None:
     """Find out before the work that a result could not be written.
 
     Raises:
@@ -29,6 +32,8 @@ def check_outputs(label: Path, probabilities: Path | None = None) -> None:
     check_target(label)
     if probabilities is not None:
         check_target(probabilities, PROBABILITY_SUFFIXES)
+    if picture is not None:
+        check_target(picture, PICTURE_SUFFIXES)
 
 
 def segment_file(
@@ -38,6 +43,7 @@ def segment_file(
     *,
     level_at: tuple[float, float, float] | None = None,
     probabilities: Path | None = None,
+    picture: Path | None = None,
     progress: Progress | None = None,
 ) -> Segmentation:
     """Segment one image file, or the folder of a DICOM series, into a label file.
@@ -48,13 +54,14 @@ def segment_file(
         segmenter: The network.
         level_at: A point in the L4-L5 disc, RAS+ mm; None: see :class:`~livf.lib.segmentation.segmenter.Segmenter`.
         probabilities: Where class probabilities go (NIfTI, 4D), if they are wanted.
+        picture: Where a picture of the slices through the disc goes (PNG), if it is wanted.
         progress: Told what is being done, and the share of the work done.
 
     Raises:
         LivfError: Something cannot be read, segmented or written. Nothing half-written is left.
         InputError: Among these: nothing at all was found in the image.
     """
-    check_outputs(label, probabilities)
+    check_outputs(label, probabilities, picture)
     tell = progress or (lambda stage, share: None)
     tell("read", 0.0)
     volume = read_image(image)
@@ -72,6 +79,10 @@ def segment_file(
     tell("write", 0.95)
     if result.probabilities is not None and probabilities is not None:
         write_probabilities(probabilities, result.probabilities, result.affine)
+    if picture is not None:
+        from livf.lib.export.overview import write_overview
+
+        write_overview(picture, volume, result.label)
     write_label(label, result.label, result.affine)
     tell("done", 1.0)
     return result

@@ -17,7 +17,7 @@ from livf.lib.synthesis.tissues import Sequence
 from livf.lib.values import Affine, Volume
 
 #: Bump when the same seed no longer gives the same study.
-GENERATOR_VERSION: Final = 1
+GENERATOR_VERSION: Final = 2
 #: The paper's grid: 0.8 mm, 320 x 320 axial, 88 to 128 slices.
 SPACING_MM: Final = 0.8
 IN_PLANE: Final = 320

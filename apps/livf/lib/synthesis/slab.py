@@ -111,7 +111,7 @@ class View:
         bone = runs[:, column][runs[:, column, 1] > runs[:, column, 0]]
         bottom, top = float(bone[:, 0].max()), float(bone[:, 1].min())
         middle = self.to_frame(self._plane(wall, 3.0, np.array([outwards[column]]), np.array([(top + bottom) / 2])))
-        return Pedicle(medial, lateral, (float(middle[0, 0, 1]), float(middle[0, 0, 2])), top, bottom)
+        return Pedicle(float(medial), float(lateral), (float(middle[0, 0, 1]), float(middle[0, 0, 2])), top, bottom)
 
     def _plane(self, wall: Axes, behind: float, outwards: Vector, heights: Vector) -> Vector:
         """World points of a section: rows of constant L (of the level), columns of constant height above the wall."""

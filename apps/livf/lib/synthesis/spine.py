@@ -231,8 +231,9 @@ def _disc_parts(disc: DiscSize, width: float, depth: float) -> tuple[Part, ...]:
         radius = _outline(left, anterior, half_width, half_depth, 0.8)
         side = _ray(left, anterior, radius) + (0.6 - disc.bulge)
         # Past the rims the disc would climb the bodies: it is held to the gap there, and free between the endplates.
-        gap = middle + slope * anterior + np.clip(6 * (1 - radius), -0.5, 4)
-        return smooth_max(side, np.abs(superior) - gap, 2.0)
+        # At the rims the annulus fills the corner that the bodies' rounded edges leave.
+        gap = middle + slope * anterior + np.clip(12 * (1.08 - radius), -0.3, 4)
+        return smooth_max(side, np.abs(superior) - gap, 1.0)
 
     high = middle + abs(slope) * half_depth + 5
     reach = disc.bulge + 1

@@ -1,6 +1,6 @@
 """A phantom on disk: image, label and truth.
 
-The layout of a data set, one folder for each kind, so that a tool that takes every image of a folder finds images only::
+The layout of a data set, one folder for each kind, so that a tool that takes a whole folder finds images only::
 
     FOLDER/images/phantom_00007.nii.gz
     FOLDER/labels/phantom_00007.nii.gz     values of the anatomy table, on the image's grid

@@ -1,7 +1,7 @@
 """The exact truth of a foramen: DESIGN's definition computed from the implicit surfaces themselves.
 
 Nothing is sampled on an image's grid and nothing is smoothed, so that no correction is needed. It shares no code with
-the engine that measures labels, which is judged by it. Where the definition leaves a choice, it is made here as follows.
+the engine that measures labels, which is judged by it. Where the definition leaves a choice, it is made as follows.
 
 - Sections lie 1, 2, ... 5 mm behind the posterior wall, parallel to it. The pedicle is the largest piece of bone in a
   section on its side; its height at one L is the mean over the sections of the longest run of bone at that L.
@@ -14,7 +14,7 @@ the engine that measures labels, which is judged by it. Where the definition lea
 - A point belongs to the articular processes when the bone it touches lies more than 5 mm behind the wall, or more than
   1 mm above L5's (below L4's) pedicle and more than 1.5 mm behind the wall; else it is pedicle or wall.
 
-Accuracy: halving the step from 0.2 to 0.1 mm moves area and lengths by a few thousandths of themselves at most (tested).
+Accuracy: halving the step from 0.2 to 0.1 mm moves area by at most 0.3 % and lengths by at most 0.05 mm (tested).
 """
 
 from __future__ import annotations
