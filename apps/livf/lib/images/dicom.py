@@ -300,7 +300,7 @@ def _decode_by_gdcm(dataset: Any, file: os.PathLike[str]) -> Array:
                     file,
                     "export it uncompressed",
                 ) from error
-    array = sitk.GetArrayFromImage(image)
+    array: npt.NDArray[np.generic] = sitk.GetArrayFromImage(image)
     return array if dataset.get("NumberOfFrames", 1) > 1 else array.reshape(array.shape[-2:])
 
 

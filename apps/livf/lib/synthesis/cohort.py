@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+
 from livf.lib.errors import LivfError
 from livf.lib.storage import write_text
 from livf.lib.synthesis.morphometry import GROUPS, Group

@@ -11,8 +11,9 @@ from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from livf.lib.anatomy import DISC, L4, L5
 from scipy import ndimage
+
+from livf.lib.anatomy import DISC, L4, L5
 
 Side = Literal["left", "right"]
 Vector = npt.NDArray[np.float64]

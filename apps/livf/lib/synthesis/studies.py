@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import numpy as np
+
 from livf.lib.errors import OutputError
 from livf.lib.images import write_image, write_label
 from livf.lib.storage import write_text

@@ -24,10 +24,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from livf.lib.anatomy import L4, L5
-from livf.lib.synthesis.slab import SECTIONS_MM, Pedicle, RefusedError, Scene, Side, Vector, View
 from scipy import ndimage
 from skimage.measure import find_contours
+
+from livf.lib.anatomy import L4, L5
+from livf.lib.synthesis.slab import SECTIONS_MM, Pedicle, RefusedError, Scene, Side, Vector, View
 
 #: Names of the outline's parts, as they are met going down the front and up the back.
 PARTS: Final = ("L4 pedicle", "L4 posterior wall", "disc", "L5 posterior wall", "L5 pedicle",
