@@ -24,6 +24,8 @@ _PIXEL_MM: Final = 0.4
 #: Share of the structure's colour inside its outline.
 _TINT: Final = 0.28
 _INK: Final = (235, 235, 235)
+#: What is shown around the label, mm; a whole column would leave it a small spot.
+_AROUND_MM: Final = 55.0
 
 
 def overview(volume: Volume, label: npt.NDArray[np.uint8]) -> Rgb:
@@ -46,6 +48,8 @@ def overview(volume: Volume, label: npt.NDArray[np.uint8]) -> Rgb:
     image, affine = _to_ras(volume.array, volume.affine)
     labelled, _ = _to_ras(label, volume.affine)
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    near = _around(labelled != BACKGROUND, sizes)
+    image, labelled = image[near], labelled[near]
     wanted = labelled == DISC.value if (labelled == DISC.value).any() else labelled != BACKGROUND
     right, _, superior = (round(float(c)) for c in np.argwhere(wanted).mean(axis=0))
     sagittal = _slice(image[right, ::-1, ::-1].T, labelled[right, ::-1, ::-1].T, (sizes[2], sizes[1]))
@@ -60,6 +64,16 @@ def write_overview(path: str | os.PathLike[str], volume: Volume, label: npt.NDAr
     picture = Image.fromarray(overview(volume, label))
     with writing(path) as temporary:
         picture.save(temporary, format="PNG")
+
+
+def _around(mask: npt.NDArray[np.bool_], sizes: npt.NDArray[np.float64]) -> tuple[slice, slice, slice]:
+    """The label's box with some room on all sides."""
+    held, room = np.argwhere(mask), np.ceil(_AROUND_MM / sizes).astype(int)
+    i, j, k = (
+        slice(max(0, int(low)), int(high) + 1)
+        for low, high in zip(held.min(axis=0) - room, held.max(axis=0) + room, strict=True)
+    )
+    return i, j, k
 
 
 def _to_ras(array: npt.NDArray[np.generic], affine: Affine) -> tuple[npt.NDArray[np.generic], Affine]:
