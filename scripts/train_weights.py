@@ -67,6 +67,7 @@ def make_pool_case(folder: Path, seed: int) -> Path:
                 file,
                 image=np.ascontiguousarray(phantom.image.array.transpose(2, 0, 1)),
                 label=np.ascontiguousarray(phantom.label.transpose(2, 0, 1)),
+                generator=np.asarray(GENERATOR_VERSION),
             )
     return target
 
@@ -200,12 +201,18 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "settings": settings,
         "started_from": json.loads(coarse.read_text()) if settings["init"] and coarse.exists() else None,
-        "phantom_generator": GENERATOR_VERSION,
+        "phantom_generator": _generator_of(pool_cases[0]) if pool_cases else None,
         "training_seeds": [FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + len(pool_cases) - 1],
         "validation_seeds": [VALIDATION_SEEDS[0], VALIDATION_SEEDS[-1]],
         "commit": commit,
         "python": platform.python_version(),
     }
+
+
+def _generator_of(case: Path) -> int:
+    """Version of the generator that made a case of the pool; the first one did not write it."""
+    with np.load(case, allow_pickle=False) as archive:
+        return int(archive["generator"]) if "generator" in archive else 1
 
 
 def main() -> None:
