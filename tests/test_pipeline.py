@@ -113,7 +113,7 @@ def test_nothing_found_is_an_error_and_writes_nothing(volume, tmp_path):
     state["head.bias"][0] = 5.0  # background everywhere
     save_model(tmp_path / "model", state, CONFIG, {})
     write_image(tmp_path / "image.nii.gz", volume)
-    with pytest.raises(InputError, match="no L4, disc or L5"):
+    with pytest.raises(InputError, match="no L4-L5 level"):
         segment_file(tmp_path / "image.nii.gz", tmp_path / "label.nii.gz", Segmenter.load(tmp_path / "model", "cpu"))
     assert not (tmp_path / "label.nii.gz").exists()
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from livf.lib.anatomy import DISC, L4, L5, TRAINED
-from livf.lib.images import read_image
+from livf.lib.errors import InputError
+from livf.lib.images import read_image, write_image
+from livf.lib.pipeline import segment_file
 from livf.lib.segmentation import Segmenter
 from livf.lib.segmentation.weights import WEIGHTS_NAME, default_folder
 from livf.lib.synthesis.phantom import make_phantom
@@ -64,3 +66,11 @@ def test_real_images_are_segmented_on_their_own_grid(name, segmenter):
     assert found.label.shape == volume.shape
     assert found.label.any()
     assert found.level_status == "unclear"
+
+
+def test_an_image_of_something_else_is_refused(segmenter, tmp_path):
+    noise = np.random.default_rng(0).normal(100, 20, (90, 110, 90)).astype(np.float32)
+    write_image(tmp_path / "head.nii.gz", Volume(noise, np.diag([2.0, 2.0, 2.0, 1.0])))
+    with pytest.raises(InputError, match="no L4-L5 level"):
+        segment_file(tmp_path / "head.nii.gz", tmp_path / "label.nii.gz", segmenter)
+    assert [path.name for path in tmp_path.iterdir()] == ["head.nii.gz"]

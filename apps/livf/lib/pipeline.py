@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from livf.lib.anatomy import TRAINED
+from livf.lib.anatomy import TRAINED, VERTEBRAE
 from livf.lib.errors import InputError
 from livf.lib.images import PROBABILITY_SUFFIXES, check_target, read_image, write_label, write_probabilities
+from livf.lib.segmentation.postprocess import MISSING_STRUCTURE, WRONG_LEVEL_ORDER
 from livf.lib.values import LevelStatus, Segmentation
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def segment_file(
 
     Raises:
         LivfError: Something cannot be read, segmented or written. Nothing half-written is left.
-        InputError: Among these: nothing at all was found in the image.
+        InputError: Among these: what was found is no lumbar level.
     """
     check_outputs(label, probabilities, picture)
     tell = progress or (lambda stage, share: None)
@@ -72,10 +73,7 @@ def segment_file(
         probabilities=probabilities is not None,
         progress=lambda stage, share: tell(stage, 0.05 + 0.9 * share),
     )
-    if not result.label.any():
-        raise InputError(
-            "no L4, disc or L5 was found", image, "give a T2 MRI of the lumbar spine, or a point in the disc (level-at)"
-        )
+    _refuse_nonsense(result, image)
     tell("write", 0.95)
     if result.probabilities is not None and probabilities is not None:
         write_probabilities(probabilities, result.probabilities, result.affine)
@@ -88,6 +86,22 @@ def segment_file(
     return result
 
 
+#: Less bone than this is no vertebra, ml: adults have 50 to 90 ml in each.
+_LEAST_BONE_ML: Final = 5.0
+
+
+def _refuse_nonsense(result: Segmentation, image: Path) -> None:
+    """Refuse what cannot be a lumbar level: an image of something else, or one that does not show it."""
+    bone = sum(int(np.count_nonzero(result.label == structure.value)) for structure in VERTEBRAE)
+    bone_ml = bone * abs(float(np.linalg.det(result.affine[:3, :3]))) / 1000
+    if bone_ml < _LEAST_BONE_ML or WRONG_LEVEL_ORDER in result.warnings:
+        raise InputError(
+            "no L4-L5 level was found in it",
+            image,
+            "give a T2 MRI of the lumbar spine, or a point in the disc (level-at)",
+        )
+
+
 #: What a level status means to a reader.
 _STATUS: Final[dict[LevelStatus, str]] = {
     "found": "found in the image",
@@ -97,8 +111,8 @@ _STATUS: Final[dict[LevelStatus, str]] = {
 }
 #: What a warning means to a reader.
 _WARNINGS: Final = {
-    "missing_structure": "a structure was not found",
-    "wrong_level_order": "L4 does not lie above L5",
+    MISSING_STRUCTURE: "a structure was not found",
+    WRONG_LEVEL_ORDER: "L4 does not lie above L5",
 }
 
 
