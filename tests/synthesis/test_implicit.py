@@ -42,6 +42,11 @@ def test_a_rod_is_zero_on_its_surface_and_exact_beside_a_round_one() -> None:
     np.testing.assert_allclose(round_rod.function(*beside.T), [2, 1, -2], atol=1e-6)
 
 
+def test_a_rod_along_its_own_cross_section_is_refused() -> None:
+    with pytest.raises(ValueError, match="along the rod"):
+        rod((0, 0, 0), (5, 0, 0), (2, 1))
+
+
 def test_smooth_union_never_exceeds_the_plain_one_and_meets_it_outside_its_radius() -> None:
     rng = np.random.default_rng(1)
     one, two = rng.normal(0, 3, (2, 1000))

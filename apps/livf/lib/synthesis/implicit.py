@@ -155,7 +155,7 @@ def rod(
 
     Args:
         start: Centre of one end, local mm.
-        end: Centre of the other end.
+        end: Centre of the other end, another point.
         radii_start: Half-axes of the cross-section at the start, along ``across`` and perpendicular to it, mm.
         radii_end: The same at the end; None: as at the start.
         across: Direction of the first half-axis (made perpendicular to the rod).
@@ -163,12 +163,17 @@ def rod(
 
     The value is the distance along the ray from the rod's axis: exact on the surface, a little above the true
     distance away from it.
+
+    Raises:
+        ValueError: ``across`` runs along the rod.
     """
     first, last = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
     length = float(np.linalg.norm(last - first))
     along = (last - first) / length
     side = np.asarray(across, dtype=np.float64)
     side = side - (side @ along) * along
+    if not np.linalg.norm(side) > 1e-6:
+        raise ValueError(f"across={tuple(across)} runs along the rod")
     side /= np.linalg.norm(side)
     up = np.cross(along, side)
     ends = np.asarray((radii_start, radii_end or radii_start), dtype=np.float64)
