@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import venv
 import zipfile
+from collections.abc import Iterable
+from importlib.metadata import distribution
 from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import livf
 from livf.lib.anatomy import STRUCTURES
@@ -23,19 +28,22 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 HEAVY = ("torch", "monai", "monailabel", "SimpleITK", "skimage")
 
 
-def python(code: str, *, executable: str = sys.executable, **environment: str) -> str:
-    """Run code in a fresh interpreter and give what it prints."""
-    done = subprocess.run(
-        [executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, **environment},
-        cwd=ROOT.parent,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+def closure(requirements: Iterable[str]) -> set[str]:
+    """Names of what is installed for these requirements here, with all that they require in their turn."""
+    found: set[str] = set()
+    # A requirement with the extras that are asked of it, as its own requirements may depend on them.
+    waiting = [(Requirement(text), frozenset[str]()) for text in requirements]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        requirement, asked = waiting.pop()
+        if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in {"", *asked}):
+            continue
+        name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
+        if (name, extras) not in seen:
+            seen.add((name, extras))
+            found.add(name)
+            waiting += [(Requirement(text), extras) for text in distribution(name).requires or ()]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -47,8 +55,9 @@ def python(code: str, *, executable: str = sys.executable, **environment: str) -
     ],
 )
 def test_what_needs_no_torch_brings_none(code: str) -> None:
-    loaded = python(f"{code}\nimport sys\nprint('loaded', *sorted(set(sys.modules) & set({HEAVY!r})))").splitlines()[-1]
-    assert loaded == "loaded"
+    code += f"\nimport sys\nprint('loaded', *sorted(set(sys.modules) & set({HEAVY!r})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "loaded"
 
 
 def test_every_public_name_is_there() -> None:
@@ -80,13 +89,15 @@ def test_every_dependency_is_explained_in_the_readme_and_pinned_in_the_lock() ->
     assert wanted | {"monailabel"} <= {name.lower().replace("_", "-") for name in pinned}
 
 
-def test_every_folder_of_code_is_packaged() -> None:
-    folders = {
-        ".".join(("livf", *path.parent.relative_to(PACKAGE).parts))
-        for path in PACKAGE.rglob("__init__.py")
-        if "lib" in path.relative_to(PACKAGE).parts or path.parent == PACKAGE
-    }
-    assert folders | {"pydicom_seg"} == set(PROJECT["tool"]["setuptools"]["packages"])
+def test_the_lock_pins_all_that_the_extras_bring() -> None:
+    project = PROJECT["project"]
+    locks = [(ROOT / name).read_text().splitlines() for name in ("requirements.lock", "requirements-cuda.lock")]
+    lines = [line for line in chain(*locks) if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    pinned = [canonicalize_name(line.split("==")[0]) for line in lines]
+    assert len(pinned) == len(set(pinned))
+    brought = closure([*project["dependencies"], *chain(*project["optional-dependencies"].values())])
+    assert brought <= set(pinned)
 
 
 def test_only_the_table_writes_a_structures_name() -> None:
@@ -109,30 +120,64 @@ def test_the_stand_in_says_what_it_is() -> None:
         pydicom_seg.template  # noqa: B018
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built from a copy: a build folder left in the checkout would leak into it."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("apps", "shims"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", ".*"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", target, source)
+    [path] = target.glob("livf-*.whl")
+    return path
+
+
+def pip(*arguments: str | Path) -> None:
+    """Run pip without the network."""
+    done = subprocess.run([sys.executable, "-m", "pip", "-q", *arguments, "--no-index"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
-def test_a_wheel_works_without_the_checkout(tmp_path: Path) -> None:
-    """Built, unpacked elsewhere, and run with the base dependencies in sight but torch and monailabel barred."""
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT],
-        check=True,
-        timeout=300,
-    )
-    [wheel] = tmp_path.glob("livf-*.whl")
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    shipped = {".py", ".safetensors", ".json", ".md", ".typed"}
+    expected = {
+        path.relative_to(root).as_posix()
+        for root in (PACKAGE.parent, ROOT / "shims")
+        for path in root.rglob("*")
+        if path.suffix in shipped or path.name == "py.typed"
+        if not {"__pycache__", ".mypy_cache", "bin", "logs"} & set(path.relative_to(root).parts)
+    }
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
-        names = archive.namelist()
-    assert "livf/py.typed" in names
-    assert not [name for name in names if name.startswith(("tests", "scripts"))]
-    code = """
-import sys
-for name in ("torch", "monai", "monailabel"):
-    sys.modules[name] = None  # importing it fails, as where it is not installed
-import livf, livf.cli
-print(livf.__file__)
-try: livf.cli.main(["--help"])
-except SystemExit as end: assert not end.code
-from livf import read_image, make_phantom, write_label
-"""
-    said = python(code, PYTHONPATH=str(tmp_path / "site"))
-    assert said.startswith(str(tmp_path))
-    assert "segment" in said
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert held == expected
+
+
+@pytest.mark.slow
+def test_the_wheel_works_with_its_base_dependencies_alone(wheel: Path, tmp_path: Path) -> None:
+    """In an empty environment that sees the packages of a base install, linked from here, and no other."""
+    venv.create(tmp_path / "env", symlinks=True)
+    binaries = tmp_path / "env" / "bin"
+    pip("--python", binaries / "python", "install", "--no-deps", wheel)
+    [site] = (tmp_path / "env").glob("lib/python*/site-packages")
+    for name in closure(PROJECT["project"]["dependencies"]):
+        package = distribution(name)
+        for top in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
+            if not (site / top).exists():
+                (site / top).symlink_to(Path(str(package.locate_file(top))))
+
+    def run(*command: str | Path) -> str:
+        done = subprocess.run([*command], capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for name in ("torch", "monai", "monailabel"):
+        assert run(binaries / "python", "-c", f"import importlib.util as u; print(u.find_spec({name!r}))") == "None\n"
+    home = run(binaries / "python", "-c", "import livf; print(livf.__file__)")
+    assert Path(home.strip()).is_relative_to(site)
+    light = [name for name in livf.__all__ if name != "Segmenter"]
+    run(binaries / "python", "-c", f"from livf import {', '.join(light)}")
+    assert "segment" in run(binaries / "livf", "--help")
+    run(binaries / "livf", "data", "phantom", "-o", "studies", "-n", "1", "--workers", "1")
+    assert list((tmp_path / "studies").rglob("*.nii.gz"))
