@@ -1,0 +1,83 @@
+"""Every constant of the engine, once, with its unit and where it comes from.
+
+Sources: [DESIGN] the contract of this project; [Chen] Chen et al., Orthopaedic Surgery 2022; [own] chosen here, with
+the reason beside it. Lengths are mm, areas mm², angles degrees.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- the label -------------------------------------------------------------------------------------------------------
+#: Standard deviation of the Gaussian that turns a binary structure into a smooth indicator, voxels. [own] the shortest
+#: that hides the voxel steps of a surface tilted by a few degrees.
+SMOOTHING_VOXELS: Final = 0.7
+#: A part smaller than this share of its structure is an island and is left out. [own]
+ISLAND_SHARE: Final = 0.05
+#: A structure smaller than this is not there, mm³. [own] a fiftieth of a small L4-L5 disc.
+SMALLEST_STRUCTURE_MM3: Final = 150.0
+#: Slices from here on are too thick to trust the third digit, mm. [DESIGN]
+THICK_SLICES_MM: Final = 3.0
+
+# --- the frame -------------------------------------------------------------------------------------------------------
+#: Largest angle between the disc's normal and the patient's superior direction. [DESIGN]
+LARGEST_TILT_DEG: Final = 60.0
+#: The level is asymmetric, and its frame unsure, above this disagreement of frame and mirror image. [DESIGN]
+UNSTABLE_FRAME_DEG: Final = 5.0
+#: Rounds of frame and pedicles; they converge to 0.01 degrees in three. [own]
+FRAME_ROUNDS: Final = 4
+
+# --- pedicles and slab -----------------------------------------------------------------------------------------------
+#: Half-width of the strip of the posterior wall that the wall's plane is fitted to. [own] inside any canal.
+WALL_HALF_WIDTH_MM: Final = 8.0
+#: How far behind the local wall the pedicle is cut. [DESIGN]
+SECTIONS_BEHIND_WALL_MM: Final = (1.0, 5.0)
+#: Share of its greatest height at which the pedicle begins and ends. [DESIGN]
+PEDICLE_SHARE: Final = 0.6
+#: The lateral border lies at most this far from the medial one. [DESIGN]
+WIDEST_PEDICLE_MM: Final = 14.0
+#: Lower than this is no pedicle. [own] half of the smallest of Cook and Baker 2021 (12.9, SD 1.9).
+LOWEST_PEDICLE_MM: Final = 5.0
+
+# --- opening and outline ---------------------------------------------------------------------------------------------
+#: Distance of samples in the lateral view, and along L. [own]
+VIEW_STEP_MM: Final = 0.4
+DEPTH_STEP_MM: Final = 0.5
+#: Distance of the outline's points. [DESIGN asks for 0.5 or finer]
+OUTLINE_STEP_MM: Final = 0.25
+#: What the lateral view shows: (A low, A high, S low, S high) from the middle of the posterior walls. [own]
+VIEW_MM: Final = (-24.0, 10.0, -28.0, 28.0)
+#: A second part of the opening larger than this is a split. [DESIGN]
+LARGEST_SECOND_PART_MM2: Final = 5.0
+#: Longest closing segment across the joint. [DESIGN]
+LARGEST_GAP_MM: Final = 2.0
+#: Runs of one part shorter than this belong to their neighbours. [own] one voxel.
+SHORTEST_RUN_MM: Final = 0.8
+#: Behind the wall by more than this an outline is no longer wall. [DESIGN: where the pedicle's sections begin]
+WALL_DEPTH_MM: Final = 1.0
+#: Behind the wall by more than this it is articular process. [own] pedicles are 6 to 9 long behind the wall.
+PEDICLE_DEPTH_MM: Final = 8.0
+#: Posterior component of the outward normal that an end of FW needs. [DESIGN]
+POSTERIOR_NORMAL: Final = 0.5
+#: The superior articular process bounds at least this share of the back of the outline's lower half. [own]
+LOWER_BACK_SHARE: Final = 0.6
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+#: Heights of ``widths_mm``, share of FH from the bottom. [DESIGN]
+WIDTH_HEIGHTS: Final = {"superior": 0.75, "middle": 0.5, "inferior": 0.25}
+#: Foraminoplasty thresholds. [Chen]
+THRESHOLD_HEIGHT_MM: Final = 15.0
+THRESHOLD_WIDTH_MM: Final = 8.0
+#: A threshold within this many SD is borderline. [DESIGN]
+BORDERLINE_SD: Final = 2.0
+#: Outside these a number is unusual. [DESIGN]
+USUAL_AREA_MM2: Final = (40.0, 220.0)
+USUAL_HEIGHT_MM: Final = (10.0, 26.0)
+USUAL_WIDTH_MM: Final = (1.5, 12.0)
+#: Sides further apart than this (of their mean) are unusual. [DESIGN]
+USUAL_DIFFERENCE: Final = 0.4
+#: Outside these no human foramen lies. [own] twice Chen's largest plus 3 SD; a fifth of its smallest.
+POSSIBLE_AREA_MM2: Final = (3.0, 500.0)
+POSSIBLE_HEIGHT_MM: Final = (3.0, 45.0)
+#: Slip of the upper on the lower posterior wall that is called spondylolisthesis. [own] Meyerding I starts at 3 mm.
+SLIP_MM: Final = 3.0

@@ -1,0 +1,192 @@
+"""The numbers of one foramen, from its outline and the slab."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+from skimage import measure
+
+from livf.lib.foramen import result as parts_of
+from livf.lib.foramen.constants import LARGEST_GAP_MM, POSTERIOR_NORMAL, VIEW_STEP_MM, WIDTH_HEIGHTS
+from livf.lib.foramen.outline import Contour, Projection, signed_area
+from livf.lib.foramen.result import PARTS, Numbers, Points, Section, Segment
+
+#: Heights between which the narrowest antero-posterior width is looked for, share of FH: at the ends it is 0. [own]
+_NARROW_BETWEEN: Final = (0.25, 0.75)
+#: A segment that runs along the outline by less than this outside still lies inside, mm.
+_TOLERANCE: Final = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Main:
+    """The three numbers and where they were measured."""
+
+    area: float
+    height: float
+    width: float | None
+    width_segment: Segment | None
+    top: Points
+    bottom: Points
+
+
+def main_numbers(contour: Contour) -> Main:
+    """FA, FH and FW of an outline."""
+    points = contour.points
+    top, bottom = points[points[:, 1].argmax()], points[points[:, 1].argmin()]
+    segment = width_segment(contour)
+    return Main(
+        abs(signed_area(points)),
+        float(top[1] - bottom[1]),
+        segment.length_mm if segment else None,
+        segment,
+        top,
+        bottom,
+    )
+
+
+def corner(contour: Contour) -> int | None:
+    """Index of the corner: the last point bounded by the upper vertebra going down the front."""
+    front = np.isin(contour.parts, (parts_of.DISC_EDGE, parts_of.LOWER_WALL, parts_of.LOWER_PEDICLE, parts_of.FACET))
+    starts = np.flatnonzero(front)
+    return int(starts[0]) - 1 if starts.size and starts[0] > 0 else None
+
+
+def width_segment(contour: Contour) -> Segment | None:
+    """FW: the shortest segment inside the outline from the corner to the articular processes."""
+    at = corner(contour)
+    if at is None:
+        return None
+    start = contour.points[at]
+    articular = np.isin(contour.parts, (parts_of.FACET, parts_of.UPPER_ARCH))
+    ends = np.flatnonzero(articular & (-contour.normals[:, 0] > POSTERIOR_NORMAL))
+    order = ends[np.argsort(np.linalg.norm(contour.points[ends] - start, axis=1), kind="stable")]
+    for end in order:
+        if _inside(contour.points, start, contour.points[end]):
+            return Segment(_pair(start), _pair(contour.points[end]))
+    return None
+
+
+def _inside(ring: Points, start: Points, end: Points) -> bool:
+    """Whether the segment between two points of a ring lies inside it, but for rounding."""
+    share = np.linspace(0.03, 0.97, 40)[:, None]
+    between = start + share * (end - start)
+    outside = ~measure.points_in_poly(between, ring)
+    if not outside.any():
+        return True
+    off, _ = cKDTree(ring).query(between[outside])
+    return bool(off.max() < _TOLERANCE)
+
+
+def _pair(point: Points) -> tuple[float, float]:
+    return float(point[0]), float(point[1])
+
+
+def _chords(ring: Points, height: float) -> list[tuple[float, float]]:
+    """Where a ring crosses S = height: (back, front) of each stretch inside it."""
+    a, s = ring[:, 0], ring[:, 1] - height
+    following = np.roll(s, -1)
+    crossing = (s > 0) != (following > 0)
+    at = np.sort(a[crossing] + (np.roll(a, -1) - a)[crossing] * (s[crossing] / (s - following)[crossing]))
+    return [(float(at[k]), float(at[k + 1])) for k in range(0, len(at) - 1, 2)]
+
+
+def horizontal_width(ring: Points, height: float) -> Segment | None:
+    """Antero-posterior width at a height: the longest stretch inside the outline, from front to back."""
+    chords = _chords(ring, height)
+    if not chords:
+        return None
+    back, front = max(chords, key=lambda c: c[1] - c[0])
+    return Segment((front, height), (back, height))
+
+
+def channel(ring: Points) -> tuple[float, tuple[float, float]]:
+    """Diameter and centre of the largest circle inside an outline, to 0.02 mm."""
+    tree = cKDTree(ring)
+    low, high = ring.min(axis=0), ring.max(axis=0)
+    centre, radius, step = (low + high) / 2, -1.0, 0.5
+    reach = (high - low) / 2
+    while step > 0.01:
+        axes = [np.arange(c - r, c + r + step / 2, step) for c, r in zip(centre, reach, strict=True)]
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+        grid = grid[measure.points_in_poly(grid, ring)]
+        if not len(grid):
+            break
+        distance, _ = tree.query(grid)
+        best = int(distance.argmax())
+        if distance[best] > radius:
+            centre, radius = grid[best], float(distance[best])
+        reach, step = np.array([2 * step, 2 * step]), step / 4
+    return 2 * max(radius, 0.0), _pair(centre)
+
+
+def section(projection: Projection, plane: int, inside: np.ndarray) -> float | None:
+    """Area of the free space in one plane of the slab that contains the opening; None where it is open.
+
+    A gap of at most the joint's counts as closed, as in the outline.
+    """
+    value = projection.volume[plane]
+    room = ndimage.distance_transform_edt(value < 0) * VIEW_STEP_MM > LARGEST_GAP_MM / 2
+    regions, _ = ndimage.label(room)
+    found = np.unique(regions[inside & room])
+    found = found[found > 0]
+    if not found.size:
+        return None
+    own = np.isin(regions, found)
+    edge = np.ones_like(own)
+    edge[2:-2, 2:-2] = False
+    if (own & edge).any():
+        return None
+    near = ndimage.distance_transform_edt(~own) * VIEW_STEP_MM <= LARGEST_GAP_MM / 2 + VIEW_STEP_MM
+    slope = np.maximum(np.hypot(*np.gradient(value)), 1e-3)
+    return float(np.where(near, np.clip(0.5 - value / slope, 0, 1), 0).sum()) * VIEW_STEP_MM**2
+
+
+def all_numbers(projection: Projection, contour: Contour, main: Main, borders: tuple[float, float]) -> Numbers:
+    """Every number of DESIGN 4."""
+    ring = contour.points
+    bottom, height = float(main.bottom[1]), main.height
+    heights = bottom + np.arange(_NARROW_BETWEEN[0] * height, _NARROW_BETWEEN[1] * height, 0.25)
+    widths = [w for s in heights if (w := horizontal_width(ring, float(s)))]
+    narrow = min(widths, key=lambda w: w.length_mm) if widths else None
+    bounded = None
+    if narrow:
+        front = np.linalg.norm(ring - np.asarray(narrow.start), axis=1)
+        bounded = PARTS[int(contour.parts[front.argmin()])]
+    at = {
+        name: (w.length_mm if (w := horizontal_width(ring, bottom + share * height)) else None)
+        for name, share in WIDTH_HEIGHTS.items()
+    }
+    grid = np.stack(np.meshgrid(projection.anterior, projection.superior, indexing="ij"), axis=-1)
+    inside = measure.points_in_poly(grid.reshape(-1, 2), ring).reshape(grid.shape[:2])
+    planes = [section(projection, k, inside) for k in range(len(projection.depth))]
+    closed = [
+        Section(area, float(depth)) for area, depth in zip(planes, projection.depth, strict=True) if area is not None
+    ]
+    half = len(planes) // 2
+    diameter, centre = channel(ring)
+    return Numbers(
+        area_mm2=main.area,
+        height_mm=height,
+        width_mm=main.width,
+        min_width_mm=narrow.length_mm if narrow else None,
+        min_width_position_mm=narrow.start[1] if narrow else None,
+        min_width_bounded_by=bounded,
+        widths_mm=at,
+        section=min(closed, key=lambda c: c.area_mm2) if closed else None,
+        section_entry=_section(planes[-1], projection.depth[-1]),
+        section_mid_zone=_section(planes[half], projection.depth[half]),
+        channel_diameter_mm=diameter,
+        channel_centre=centre,
+        closed_gap_mm=contour.gap,
+        slab_mm=borders,
+        width_segment=main.width_segment,
+        min_width_segment=narrow,
+    )
+
+
+def _section(area: float | None, depth: float) -> Section | None:
+    return None if area is None else Section(area, float(depth))

@@ -1,0 +1,119 @@
+"""The checks that refuse a side or warn of its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from livf.lib.anatomy import L4, VERTEBRAE
+from livf.lib.foramen import result as parts_of
+from livf.lib.foramen.constants import (
+    LOWER_BACK_SHARE,
+    POSSIBLE_AREA_MM2,
+    POSSIBLE_HEIGHT_MM,
+    POSTERIOR_NORMAL,
+    SLIP_MM,
+    THICK_SLICES_MM,
+    UNSTABLE_FRAME_DEG,
+    USUAL_AREA_MM2,
+    USUAL_DIFFERENCE,
+    USUAL_HEIGHT_MM,
+    USUAL_WIDTH_MM,
+    VIEW_MM,
+)
+from livf.lib.foramen.frame import Landmarks
+from livf.lib.foramen.level import Level
+from livf.lib.foramen.measurements import Main
+from livf.lib.foramen.outline import Contour
+from livf.lib.foramen.reasons import RefusedError
+from livf.lib.foramen.result import ForamenMeasurement, Numbers, Side, side_sign
+
+#: A loose part counts within this distance of the slab, and from this volume. [own]
+_LOOSE_MM: Final = 3.0
+_LOOSE_MM3: Final = 20.0
+
+
+def level_warnings(level: Level, asymmetry: float, slip: float) -> tuple[str, ...]:
+    """Codes that concern both sides."""
+    found = []
+    if float(level.spacing.max()) >= THICK_SLICES_MM:
+        found.append("slices_too_thick")
+    if asymmetry > UNSTABLE_FRAME_DEG:
+        found.append("frame_unstable")
+    if abs(slip) >= SLIP_MM:
+        found.append("spondylolisthesis")
+    return tuple(found)
+
+
+def check_region(level: Level, marks: Landmarks, side: Side, borders: tuple[float, float]) -> None:
+    """Refuse a side whose pedicles the image cuts, or beside whose slab a loose part of a structure lies."""
+    if any(marks.pedicles[(vertebra.value, side)].cut for vertebra in VERTEBRAE):
+        raise RefusedError("truncated_pedicle")
+    voxel = float(abs(np.linalg.det(level.affine[:3, :3])))
+    for _, centres in level.parts:
+        place = marks.frame.to_frame(centres)
+        depth = side_sign(side) * place[:, 0]
+        wall = marks.walls[L4.value].anterior(0.0, 0.0)
+        near = (depth > borders[0] - _LOOSE_MM) & (depth < borders[1] + _LOOSE_MM)
+        near &= (place[:, 1] > wall + VIEW_MM[0]) & (place[:, 1] < wall + VIEW_MM[1])
+        near &= (place[:, 2] > VIEW_MM[2]) & (place[:, 2] < VIEW_MM[3])
+        if near.sum() * voxel > _LOOSE_MM3:
+            raise RefusedError("disconnected_structure")
+
+
+def check_outline(level: Level, marks: Landmarks, side: Side, borders: tuple[float, float], contour: Contour) -> None:
+    """Refuse an outline that the image's edge, or a missing superior articular process, has shaped."""
+    points, normals = contour.points, contour.normals
+    grid = np.empty((2, len(points), 3))
+    grid[..., 0] = side_sign(side) * np.asarray(borders)[:, None]
+    grid[..., 1:] = points + 1.0 * normals
+    if not level.in_image(marks.frame, grid).all():
+        raise RefusedError("truncated_pedicle")
+    middle = (points[:, 1].max() + points[:, 1].min()) / 2
+    back = (-normals[:, 0] > POSTERIOR_NORMAL) & (points[:, 1] < middle)
+    own = contour.parts[back] == parts_of.FACET
+    if not back.any() or own.mean() < LOWER_BACK_SHARE:
+        raise RefusedError("truncated_posterior_elements")
+
+
+def check_size(main: Main) -> None:
+    """Refuse what no human foramen can be."""
+    possible = POSSIBLE_AREA_MM2[0] <= main.area <= POSSIBLE_AREA_MM2[1]
+    if not (possible and POSSIBLE_HEIGHT_MM[0] <= main.height <= POSSIBLE_HEIGHT_MM[1]):
+        raise RefusedError("implausible_geometry")
+
+
+def number_warnings(numbers: Numbers) -> tuple[str, ...]:
+    """Codes that concern one side's numbers."""
+    found = []
+    if numbers.width_mm is None:
+        found.append("corner_not_found")
+    usual = (
+        (numbers.area_mm2, USUAL_AREA_MM2),
+        (numbers.height_mm, USUAL_HEIGHT_MM),
+        (numbers.width_mm, USUAL_WIDTH_MM),
+    )
+    if any(value is not None and not low <= value <= high for value, (low, high) in usual):
+        found.append("unusual_value")
+    return tuple(found)
+
+
+def sides_differ(left: Numbers | None, right: Numbers | None) -> bool:
+    """Whether a number of both sides differs by more than 40 % of its mean."""
+    if left is None or right is None:
+        return False
+    pairs = (
+        (left.area_mm2, right.area_mm2),
+        (left.height_mm, right.height_mm),
+        (left.width_mm, right.width_mm),
+    )
+    return any(a is not None and b is not None and abs(a - b) > USUAL_DIFFERENCE * (a + b) / 2 for a, b in pairs)
+
+
+def with_warning(foramen: ForamenMeasurement, code: str) -> ForamenMeasurement:
+    """A measured side with one more warning."""
+    if not foramen.measured or code in foramen.reasons:
+        return foramen
+    return replace(foramen, status="warning", reasons=(*foramen.reasons, code))
