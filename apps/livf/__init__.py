@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from livf.lib.errors import LivfError
+    from livf.lib.foramen import measure
     from livf.lib.images import read_image, read_label, write_label
-    from livf.lib.segmentation import Segmenter
+    from livf.lib.segmentation import Segmenter, segment
     from livf.lib.synthesis.phantom import make_phantom
     from livf.lib.values import Segmentation, Volume
 
@@ -24,8 +25,10 @@ _HOMES = {
     "Segmenter": "livf.lib.segmentation",
     "Volume": "livf.lib.values",
     "make_phantom": "livf.lib.synthesis.phantom",
+    "measure": "livf.lib.foramen",
     "read_image": "livf.lib.images",
     "read_label": "livf.lib.images",
+    "segment": "livf.lib.segmentation",
     "write_label": "livf.lib.images",
 }
 
@@ -36,8 +39,10 @@ __all__ = [
     "Volume",
     "__version__",
     "make_phantom",
+    "measure",
     "read_image",
     "read_label",
+    "segment",
     "write_label",
 ]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from livf.lib.segmentation.segmenter import Segmenter
+    from livf.lib.segmentation.segmenter import Segmenter, segment
     from livf.lib.segmentation.weights import load_model, save_model
 
-__all__ = ["Segmenter", "load_model", "save_model"]
+__all__ = ["Segmenter", "load_model", "save_model", "segment"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Segmenter":
-        from livf.lib.segmentation.segmenter import Segmenter
+    if name in ("Segmenter", "segment"):
+        from livf.lib.segmentation import segmenter
 
-        return Segmenter
+        return getattr(segmenter, name)
     if name in __all__:
         from livf.lib.segmentation import weights
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,21 @@ class Segmenter:
         prepared = preprocess.prepare(image, config, placement)
         tell("network", 0.05)
         return prepared, self._runtime(prepared.array), status  # type: ignore[return-value]
+
+
+@cache
+def _shipped() -> Segmenter:
+    return Segmenter.load()
+
+
+def segment(
+    volume: Volume, *, level_at: tuple[float, float, float] | None = None, probabilities: bool = False
+) -> Segmentation:
+    """Segment one image with the default weights on the best device; both are loaded once.
+
+    Arguments and errors are those of :class:`Segmenter`, which lets weights and device be chosen.
+    """
+    return _shipped()(volume, level_at=level_at, probabilities=probabilities)
 
 
 def _in_image(image: Volume, point: Triple) -> Triple:
