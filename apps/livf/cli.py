@@ -14,16 +14,26 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from livf.lib.config import Config
-from livf.lib.errors import LivfError, NotFoundError
+from livf.lib.errors import LivfError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 RESEARCH_USE = "livf is for research use; it is not a medical device."
+
+
+_NETWORK = 'install livf with its network: pip install "livf[segment]"'
+_SERVER = "the server needs the pinned environment: run `make setup` in a checkout and use its .venv"
+#: Packages that not every install has, and what to do where one is missing.
+_OPTIONAL = {
+    **dict.fromkeys(("torch", "safetensors", "cc3d"), _NETWORK),
+    **dict.fromkeys(("monailabel", "monai", "uvicorn", "fastapi", "starlette", "psutil"), _SERVER),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger("livf").debug("the error in full", exc_info=True)
         print(f"livf: error: {error.line}", file=sys.stderr)
         return error.exit_status
+    except ModuleNotFoundError as error:
+        remedy = _OPTIONAL.get((error.name or "").split(".")[0])
+        if remedy is None:
+            raise
+        print(f"livf: error: {error.name} is not installed; {remedy}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("livf: stopped; nothing half-written was left behind", file=sys.stderr)
         return 130
@@ -189,7 +205,9 @@ def _add_measure(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--probabilities", metavar="FILE", type=Path,
                         help="as livf segment writes them: the ± then knows how sure the boundary is")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the document livf.measurement/1, not the table")
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder for the document; made if missing")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="folder for document, meshes, markups and pictures"
+    )
     parser.set_defaults(run=_measure)
 
 
@@ -205,6 +223,43 @@ def _measure(arguments: argparse.Namespace) -> int:
         print("\n".join((*table(measured.measurement), *(f"written {path}" for path in written), RESEARCH_USE)))
     # A level with no number at all is work that failed; why, the table and the document say.
     return 0 if measured.measurement.measured else 1
+
+
+def _add_run(commands: Subparsers, common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("run", parents=[common], help="segment and measure many images; goes on where it was",
+                                 epilog=RESEARCH_USE)  # fmt: skip
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path,
+                        help="NIfTI, NRRD, MHA, a DICOM folder, or a folder of these")  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True,
+                        help="gets a folder for each case and measurements.csv; whole cases are kept")  # fmt: skip
+    parser.add_argument("--level-at", metavar="R,A,S", type=_point,
+                        help="a point in the L4-L5 disc, RAS mm, for a single image; "
+                        "write --level-at=R,A,S when R is negative")  # fmt: skip
+    parser.add_argument("--workers", metavar="N", type=_positive, default=1,
+                        help="processes; the network uses all cores in one (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--model", metavar="DIR", type=Path, help="folder of other weights than the shipped ones")
+    parser.add_argument("--device", help="cpu, cuda, cuda:N or mps (default: a GPU if there is one)")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from livf.lib.cohort import Settings, find_sources, processes, run_cohort, summary
+
+    config = Config.parse({key: value for key, value in (("model", arguments.model), ("device", arguments.device))
+                           if value is not None}, os.environ)  # fmt: skip
+    sources, failed = find_sources(arguments.images)
+    if arguments.level_at and len(sources) + len(failed) > 1:
+        raise UsageError("is a point of one image", "--level-at", "give one image")
+    settings = Settings.of(config.model, config.device, arguments.level_at)
+    if sources:
+        workers = min(arguments.workers, len(sources))
+        with processes(workers) if workers > 1 else nullcontext() as executor:
+            report = run_cohort(sources, arguments.output, settings, executor=executor)
+        failed += report.failed
+        print("\n".join((*summary(report), f"table    {report.table}", RESEARCH_USE)))
+    for name, failure in failed:
+        print(f"livf: error: {name}: {failure}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _progress(stage: str, share: float) -> None:
@@ -276,4 +331,4 @@ def _positive(text: str) -> int:
 
 
 #: One function a subcommand, in the order ``livf --help`` lists them: it adds the parser and sets ``run``.
-_COMMANDS: tuple[Callable[..., None], ...] = (_add_segment, _add_measure, _add_serve, _add_demo, _add_data)
+_COMMANDS: tuple[Callable[..., None], ...] = (_add_segment, _add_measure, _add_run, _add_serve, _add_demo, _add_data)

@@ -16,13 +16,15 @@ pytest.importorskip("monailabel")
 import requests
 from monailabel.client import MONAILabelClient
 
-from livf.lib.anatomy import BY_NAME, TRAINED
+from livf.lib.anatomy import BY_NAME, FORAMEN_LEFT, FORAMEN_RIGHT, STRUCTURES, TRAINED
 from livf.lib.images import read_image, read_label, write_image, write_label
+from livf.lib.synthesis.phantom import Grid, make_phantom
 from livf.lib.values import Volume
 
 pytestmark = pytest.mark.slow
 
 MODEL = "livf_segmentation"
+FORAMEN = "livf_foramen"
 NAMES = [structure.name for structure in TRAINED]
 
 
@@ -75,7 +77,7 @@ def test_info_names_the_three_structures(client: MONAILabelClient) -> None:
     info = client.info()
     assert info["name"] == "livf"
     assert info["labels"] == NAMES
-    assert next(iter(info["models"])) == MODEL
+    assert list(info["models"]) == [MODEL, FORAMEN]
     assert info["models"][MODEL]["labels"] == {s.name: s.value for s in TRAINED}
     assert "random" in info["strategies"]
 
@@ -138,6 +140,45 @@ def test_a_given_level_is_taken(client: MONAILabelClient, server: Any) -> None:
     for given in (list(middle), ",".join(str(x) for x in middle)):
         _, params = client.infer(MODEL, "first", {"level_at": given})
         assert params["level_status"] == "given"
+
+
+def test_foramina_of_a_saved_label_are_measured(client: MONAILabelClient, server: Any, tmp_path: Path) -> None:
+    phantom = make_phantom(7, grid=Grid((150, 180, 110)))
+    write_image(tmp_path / "phantom.nii.gz", phantom.image)
+    write_label(tmp_path / "label.nii.gz", phantom.label, phantom.affine)
+    client.upload_image(str(tmp_path / "phantom.nii.gz"), "phantom")
+    # The untrained network finds no spine: that is an answer, with reasons.
+    path, params = client.infer(FORAMEN, "phantom", {})
+    assert {f["status"] for f in params["measurement"]["foramina"].values()} == {"refused"}
+    assert all(f["reasons"] for f in params["measurement"]["foramina"].values())
+    assert not {FORAMEN_LEFT.value, FORAMEN_RIGHT.value} & set(np.unique(read_label(path).array))
+    client.infer(MODEL, "phantom", {"save_label": True, "label_tag": "original"})
+    client.save_label("phantom", str(tmp_path / "label.nii.gz"), params={"label_info": segments(*NAMES)})
+    path, params = client.infer(FORAMEN, "phantom", {"result": "label", "result_extension": ".nrrd"})
+    assert {f["status"] for f in params["measurement"]["foramina"].values()} <= {"ok", "warning"}
+    assert params["measurement"]["case"] == "phantom" and params["measurement"]["source"]["model"] is None
+    assert params["change_from_model"] == {"left": {}, "right": {}}
+    names = list(params["label_names"])
+    assert names == [structure.name for structure in STRUCTURES]
+    result = read_label(path)
+    assert path.endswith(".nrrd") and set(np.unique(result.array)) == {0, *params["label_names"].values()}
+    np.testing.assert_allclose(result.affine, phantom.affine, atol=1e-4)
+    # Saved with its display segments, as 3D Slicer saves what it shows: they do not reach the stored label.
+    client.save_label("phantom", path, params={"label_info": segments(*names)})
+    np.testing.assert_array_equal(stored(server, "phantom"), phantom.label)
+    path, _ = client.infer(FORAMEN, "phantom", {"result": "markups", "result_extension": ".nrrd"})
+    assert path.endswith(".mrk.json") and json.loads(Path(path).read_text())["markups"]
+
+
+def test_measuring_what_cannot_be_measured(server: Any) -> None:
+    for image, said in (("bad-2d", "slice"), ("bad-nan", "NaN"), ("bad-cut", "damaged")):
+        refused(infer(server, image, FORAMEN), 422, said, server)
+    refused(infer(server, "nobody", FORAMEN), 404, "nobody: there is no such image", server)
+    refused(infer(server, "first", FORAMEN, result="picture"), 400, "result: there is no choice 'picture'", server)
+    refused(infer(server, "first", FORAMEN, level_at=[1, 2]), 400, "level_at: is not a point", server)
+    refused(infer(server, "first", FORAMEN, save_label=True), 400, "is for display", server)
+    left = [path.name for path in server.received.iterdir() if path.name.startswith("livf-")]
+    assert left == []
 
 
 def test_keys_a_client_echoes_mean_nothing(server: Any) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from livf.lib.errors import InputError, OutputError
 from livf.lib.export.document import Source, document, label_hash, write_document
 from livf.lib.foramen import SENTENCES, SIDES, ForamenMeasurement, Measurement, measure
-from livf.lib.images import read_label, suffix_of
+from livf.lib.images import read_label, suffix_of, write_label
 from livf.lib.images.probabilities import read_probabilities
 from livf.lib.values import LevelStatus, Volume
 
@@ -82,19 +82,48 @@ def measure_file(
 def write_results(measured: Measured, folder: Path) -> tuple[Path, ...]:
     """Write all results of a measured label into a folder, which is made if it is missing.
 
+    The document (``CASE.json``); surfaces of the bones, the disc and the measured foramina (``CASE_NAME.stl`` and all
+    in ``CASE.glb``); the label with the foramina (``CASE_foramina.nii.gz``); of each side the lateral view, and where
+    it was measured the 3D view (PNG); markups for 3D Slicer where a side was measured (``CASE.mrk.json``).
+
     Returns:
         What was written.
 
     Raises:
         OutputError: The folder cannot be made or written to.
     """
+    from livf.lib.export.display import with_foramina
+    from livf.lib.export.lateral import write_lateral
+    from livf.lib.export.markups import write_markups
+    from livf.lib.export.meshes import level_meshes, write_glb, write_stl
+    from livf.lib.export.render import write_solid
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError.from_os_error(error, folder) from error
-    target = folder / f"{measured.document['case']}.json"
-    write_document(target, measured.document)
-    return (target,)
+    measurement, label, case = measured.measurement, measured.label, measured.document["case"]
+    array: npt.NDArray[np.uint8] = np.asarray(label.array)
+    written: list[Path] = []
+
+    def target(suffix: str) -> Path:
+        written.append(folder / f"{case}{suffix}")
+        return written[-1]
+
+    write_document(target(".json"), measured.document)
+    meshes = level_meshes(array, label.affine, measurement)
+    for mesh in meshes:
+        write_stl(target(f"_{mesh.name}.stl"), mesh)
+    if meshes:
+        write_glb(target(".glb"), meshes)
+    write_label(target("_foramina.nii.gz"), with_foramina(array, label.affine, measurement), label.affine)
+    for side in SIDES:
+        write_lateral(target(f"_{side}.png"), measurement, side)
+        if measurement.foramina[side].measured and measurement.frame is not None:
+            write_solid(target(f"_{side}_3d.png"), meshes, measurement.frame, side)
+    if measurement.measured:
+        write_markups(target(".mrk.json"), measurement)
+    return tuple(written)
 
 
 def table(measurement: Measurement) -> tuple[str, ...]:

@@ -35,8 +35,8 @@ def markups(measurement: Measurement) -> dict[str, Any]:
     """The markups of every measured side as a JSON document.
 
     Each side gives a closed curve (the outline), a line FH and, where it exists, a line FW, all in the plane in the
-    middle of the slab. FH is the outline's extent along the frame's S axis, so its line runs along S, through the
-    outline's highest point, down to the height of the lowest. FW runs from the corner to the articular process.
+    middle of the slab. FH is an extent along the frame's S axis, so its line runs along S, from the superior landmark
+    down to the height of the inferior one. FW runs from the corner to the articular process.
 
     Raises:
         InputError: No side is measured.

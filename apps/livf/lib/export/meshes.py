@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,8 @@ Faces = npt.NDArray[np.int32]
 
 #: Width (SD) of the Gaussian that takes the voxels' steps away, mm, and its least width in voxels: less shows the
 #: steps of thick slices, more rounds the tips of the articular processes.
-SMOOTH_MM: Final = 0.7
-SMOOTH_VOXELS: Final = 0.6
+SMOOTH_MM: Final = 0.8
+SMOOTH_VOXELS: Final = 0.8
 #: Finer grids are thinned to about this distance of samples, mm: the surface is smooth well above it.
 FINEST_MM: Final = 0.5
 #: Samples nearer to the surface's level than this are moved away (mm of a solid, share of a mask: some 0.01 mm): a
@@ -168,7 +168,7 @@ def write_glb(path: str | os.PathLike[str], meshes: Sequence[Mesh]) -> None:
     """
     if not meshes:
         raise InputError("there is no surface to write")
-    document: dict[str, list[dict[str, object]]] = {
+    document: dict[str, list[dict[str, Any]]] = {
         key: [] for key in ("nodes", "meshes", "materials", "accessors", "bufferViews")
     }
     blob = bytearray()
@@ -187,7 +187,7 @@ def write_glb(path: str | os.PathLike[str], meshes: Sequence[Mesh]) -> None:
     for index, mesh in enumerate(meshes):
         attributes = {
             "POSITION": accessor(mesh.vertices.astype("<f4"), "VEC3", 5126, 34962, bounds=True),
-            "NORMAL": accessor(_vertex_normals(mesh).astype("<f4"), "VEC3", 5126, 34962, bounds=False),
+            "NORMAL": accessor(vertex_normals(mesh).astype("<f4"), "VEC3", 5126, 34962, bounds=False),
         }
         corners = accessor(mesh.faces.astype("<u4").ravel(), "SCALAR", 5125, 34963, bounds=False)
         colour = [*(_linear(channel) for channel in mesh.rgb), 1.0]
@@ -231,7 +231,7 @@ def _face_normals(mesh: Mesh) -> Floats:
     return np.cross(b - a, c - a)
 
 
-def _vertex_normals(mesh: Mesh) -> Floats:
+def vertex_normals(mesh: Mesh) -> Floats:
     """Unit normal of each vertex: of its faces, weighted by their areas."""
     normals = np.zeros_like(mesh.vertices)
     for axis in range(3):

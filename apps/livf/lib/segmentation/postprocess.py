@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,8 @@ Mask = npt.NDArray[np.bool_]
 
 #: A structure has no voxel.
 MISSING_STRUCTURE = "missing_structure"
+#: A separate piece below this share of its structure is a speck: a process is 2 % of a vertebra and more.
+_SPECK_SHARE: Final = 0.01
 #: L4 does not lie above L5.
 WRONG_LEVEL_ORDER = "wrong_level_order"
 
@@ -19,7 +23,7 @@ WRONG_LEVEL_ORDER = "wrong_level_order"
 def tidy(label: Label) -> Label:
     """Keep the largest piece of each structure and fill its closed holes.
 
-    Pieces at most two voxels apart count as one, so that a process hanging on a thin bridge stays.
+    Pieces at most two voxels apart count as one, so that a process hanging on a thin bridge stays; specks do not.
 
     Args:
         label: Values of the anatomy table, any axes.
@@ -77,9 +81,19 @@ def _largest(mask: Mask) -> Mask:
         ndimage.maximum_filter(mask.astype(np.uint8), size=3, mode="constant"), connectivity=26, return_N=True
     )
     if number <= 1:
-        return mask
+        return _without_specks(mask)
     sizes = np.bincount(pieces[mask], minlength=number + 1)
-    return np.asarray(mask & (pieces == int(np.argmax(sizes))), dtype=np.bool_)
+    return _without_specks(mask & (pieces == int(np.argmax(sizes))))
+
+
+def _without_specks(mask: Mask) -> Mask:
+    """A mask without separate pieces that are too small to be part of a bone."""
+    import cc3d
+
+    pieces = cc3d.connected_components(mask.astype(np.uint8), connectivity=26)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray((sizes >= _SPECK_SHARE * sizes.sum())[pieces], dtype=np.bool_)
 
 
 def _holes(mask: Mask) -> Mask:

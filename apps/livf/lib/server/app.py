@@ -19,7 +19,7 @@ from livf.lib.config import Config
 from livf.lib.errors import LivfError, NotFoundError, UsageError
 from livf.lib.server.datastore import FolderDatastore
 from livf.lib.server.engine import Engine
-from livf.lib.server.tasks import BatchInfer, Random, SegmentationTask
+from livf.lib.server.tasks import BatchInfer, ForamenTask, Random, SegmentationTask
 
 
 class LivfApp(MONAILabelApp):  # type: ignore[misc]  # monailabel has no types
@@ -49,7 +49,10 @@ class LivfApp(MONAILabelApp):  # type: ignore[misc]  # monailabel has no types
 
     def init_infers(self) -> dict[str, InferTask]:
         """The infer tasks by name; clients run the first one that shares a label by themselves."""
-        return {"livf_segmentation": SegmentationTask(self.engine)}
+        return {
+            "livf_segmentation": SegmentationTask(self.engine),
+            "livf_foramen": ForamenTask(self.engine, self.datastore),
+        }
 
     def init_strategies(self) -> dict[str, Strategy]:
         """How the next image is chosen, by name."""

@@ -40,19 +40,22 @@ class Engine:
             if self._segmenter is None:
                 self._load().warm()
 
-    def segment(self, volume: Volume, level_at: tuple[float, float, float] | None = None) -> Segmentation:
+    def segment(
+        self, volume: Volume, level_at: tuple[float, float, float] | None = None, *, probabilities: bool = False
+    ) -> Segmentation:
         """Segment one image; a second request waits, since the network uses all cores by itself.
 
         Args:
             volume: The image.
             level_at: A point in the L4-L5 disc, RAS+ mm; None to look for the level.
+            probabilities: Also return class probabilities.
 
         Raises:
             LivfError: The image cannot be segmented.
         """
         with self._lock:
             segmenter = self._segmenter or self._load()
-            return segmenter(volume, level_at=level_at)
+            return segmenter(volume, level_at=level_at, probabilities=probabilities)
 
     def _load(self) -> Segmenter:
         from livf.lib.segmentation import Segmenter

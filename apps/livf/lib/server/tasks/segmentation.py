@@ -58,8 +58,8 @@ class SegmentationTask(InferTask):  # type: ignore[misc]  # monailabel has no ty
             LivfError: The image cannot be read or segmented, or a parameter means nothing.
         """
         name = str(request.get("image_name") or Path(request["image"]).name)
-        suffix = _suffix(request.get("result_extension"))
-        level_at = _point(request.get("level_at"))
+        suffix = result_suffix(request.get("result_extension"))
+        level_at = point_of(request.get("level_at"))
         started = time.monotonic()
         with at(name):
             volume = read_image(Path(request["image"]))
@@ -94,7 +94,12 @@ def describe(segmentation: Segmentation, seconds: float) -> dict[str, Any]:
     }
 
 
-def _suffix(asked: object) -> str:
+def result_suffix(asked: object) -> str:
+    """The suffix a client asks the label in.
+
+    Raises:
+        UsageError: It is none of :data:`RESULT_SUFFIXES`.
+    """
     if not asked:
         return RESULT_SUFFIXES[0]
     if asked not in RESULT_SUFFIXES:
@@ -104,8 +109,12 @@ def _suffix(asked: object) -> str:
     return str(asked)
 
 
-def _point(given: object) -> tuple[float, float, float] | None:
-    """Parse ``level_at``: three numbers, as a list or as ``"R,A,S"``."""
+def point_of(given: object) -> tuple[float, float, float] | None:
+    """Parse ``level_at``: three numbers, as a list or as ``"R,A,S"``; None where it is not given.
+
+    Raises:
+        UsageError: It is something else.
+    """
     if given is None or given == "":
         return None
     parts = given.split(",") if isinstance(given, str) else given
