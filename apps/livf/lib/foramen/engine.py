@@ -10,7 +10,7 @@ from livf.lib.foramen import quality
 from livf.lib.foramen.disc import disc_height
 from livf.lib.foramen.frame import Landmarks, asymmetry_deg, find_frame, slip_mm
 from livf.lib.foramen.level import Level, prepare
-from livf.lib.foramen.measurements import all_numbers, main_numbers
+from livf.lib.foramen.measurements import Main, all_numbers, main_numbers
 from livf.lib.foramen.outline import Contour, Projection, find_contour, lateral_view, project, slab
 from livf.lib.foramen.probabilities import Boundary, boundary_of
 from livf.lib.foramen.reasons import RefusedError
@@ -19,7 +19,6 @@ from livf.lib.foramen.result import (
     SIDES,
     ForamenMeasurement,
     Measurement,
-    Numbers,
     Outline,
     Side,
     Status,
@@ -96,8 +95,7 @@ def _side(
     except RefusedError as refusal:
         view = lateral_view(level, marks, projection) if projection else None
         return ForamenMeasurement(side, "refused", (refusal.code,), view=view)
-    numbers = all_numbers(projection, contour, main, borders)
-    return _measured(level, marks, projection, contour, numbers, warnings, boundary)
+    return _measured(level, marks, projection, contour, main, warnings, boundary)
 
 
 def _measured(
@@ -105,11 +103,12 @@ def _measured(
     marks: Landmarks,
     projection: Projection,
     contour: Contour,
-    numbers: Numbers,
+    main: Main,
     warnings: tuple[str, ...],
     boundary: Boundary | None,
 ) -> ForamenMeasurement:
-    side, borders = projection.side, numbers.slab_mm
+    side, borders = projection.side, slab(marks, projection.side)
+    numbers = all_numbers(projection, contour, main, borders)
     points = contour.points
     perimeter = float(np.linalg.norm(np.diff(np.vstack([points, points[:1]]), axis=0), axis=1).sum())
     spread = boundary.spread_mm(marks.frame, side, borders, contour) if boundary else 0.0
@@ -117,8 +116,8 @@ def _measured(
     middle = side_sign(side) * sum(borders) / 2
     ras = marks.frame.to_ras(np.column_stack([np.full(len(points), middle), points]))
     landmarks = {
-        "superior": (float(points[points[:, 1].argmax(), 0]), float(points[:, 1].max())),
-        "inferior": (float(points[points[:, 1].argmin(), 0]), float(points[:, 1].min())),
+        "superior": (float(main.top[0]), float(main.top[1])),
+        "inferior": (float(main.bottom[0]), float(main.bottom[1])),
     }
     if numbers.width_segment:
         landmarks["posteroinferior_corner"] = numbers.width_segment.start

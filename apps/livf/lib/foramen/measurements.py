@@ -11,7 +11,14 @@ from scipy.spatial import cKDTree
 from skimage import measure
 
 from livf.lib.foramen import result as parts_of
-from livf.lib.foramen.constants import LARGEST_GAP_MM, POSTERIOR_NORMAL, VIEW_STEP_MM, WIDTH_HEIGHTS
+from livf.lib.foramen.constants import (
+    HEIGHT_SMOOTHING_MM,
+    LARGEST_GAP_MM,
+    OUTLINE_STEP_MM,
+    POSTERIOR_NORMAL,
+    VIEW_STEP_MM,
+    WIDTH_HEIGHTS,
+)
 from livf.lib.foramen.outline import Contour, Projection, signed_area
 from livf.lib.foramen.result import PARTS, Numbers, Points, Section, Segment
 
@@ -36,7 +43,9 @@ class Main:
 def main_numbers(contour: Contour) -> Main:
     """FA, FH and FW of an outline."""
     points = contour.points
-    top, bottom = points[points[:, 1].argmax()], points[points[:, 1].argmin()]
+    along = ndimage.gaussian_filter1d(points[:, 1], HEIGHT_SMOOTHING_MM / OUTLINE_STEP_MM, mode="wrap")
+    top = np.array([points[along.argmax(), 0], along.max()])
+    bottom = np.array([points[along.argmin(), 0], along.min()])
     segment = width_segment(contour)
     return Main(
         abs(signed_area(points)),

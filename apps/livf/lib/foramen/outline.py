@@ -120,65 +120,6 @@ def lateral_view(level: Level, marks: Landmarks, projection: Projection) -> Late
     )
 
 
-#: Stretches of wall and of disc beside the corner whose lines meet in it, mm from where the label changes.
-_WALL_BESIDE_MM: Final = (1.0, 3.5)
-_DISC_BESIDE_MM: Final = (0.5, 2.0)
-#: The corner lies at most this far from where the smoothed label changes, mm.
-_GROOVE_MM: Final = 1.2
-
-
-def with_corner(contour: Contour) -> Contour:
-    """Put the corner where wall and disc meet: their groove is narrower than a voxel, and smoothing fills it.
-
-    The lines through the wall above and the disc below are prolonged until they meet. Where they meet inside the
-    outline, there is no groove, and nothing changes.
-    """
-    points, parts = contour.points, contour.parts
-    front = np.flatnonzero(parts == parts_of.DISC_EDGE)
-    if not front.size or front[0] < 1 or parts[front[0] - 1] != parts_of.UPPER_WALL:
-        return contour
-    first = int(front[0])
-    change = (points[first - 1] + points[first]) / 2
-    away = np.linalg.norm(points - change, axis=1)
-    index = np.arange(len(points))
-    reach = round(2 * _WALL_BESIDE_MM[1] / OUTLINE_STEP_MM)
-    near = np.abs(index - first) < reach
-    above = near & (parts == parts_of.UPPER_WALL) & (index < first)
-    above &= (away > _WALL_BESIDE_MM[0]) & (away < _WALL_BESIDE_MM[1])
-    below = near & (parts == parts_of.DISC_EDGE) & (index >= first)
-    below &= (away > _DISC_BESIDE_MM[0]) & (away < _DISC_BESIDE_MM[1])
-    if above.sum() < 4 or below.sum() < 4:
-        return contour
-    meeting = _meeting(points[above], points[below])
-    if meeting is None or np.linalg.norm(meeting - change) > _GROOVE_MM:
-        return contour
-    if measure.points_in_poly(meeting[None], points)[0]:
-        return contour
-    from_meeting = np.linalg.norm(points - meeting, axis=1)
-    keep = ~(near & (from_meeting < _DISC_BESIDE_MM[0]))
-    # What is cut off goes to its own side: wall above the meeting point, disc below.
-    wall_side = index < (first if not near.any() else int(np.where(near, from_meeting, np.inf).argmin()))
-    ring = np.vstack([points[keep & wall_side], meeting[None], points[keep & ~wall_side]])
-    after = parts[keep & ~wall_side]
-    after = np.where((after == parts_of.UPPER_WALL) & (index[keep & ~wall_side] < first), parts_of.DISC_EDGE, after)
-    named = np.concatenate([parts[keep & wall_side], [parts_of.UPPER_WALL], after])
-    return Contour(ring, outward_normals(ring), named, contour.gap)
-
-
-def _meeting(first: Points, second: Points) -> Points | None:
-    """Where the least-squares lines through two stretches cross; None where they are nearly parallel."""
-    lines = []
-    for stretch in (first, second):
-        middle = stretch.mean(axis=0)
-        lines.append((middle, np.linalg.svd(stretch - middle)[2][0]))
-    (p, u), (q, v) = lines
-    across = float(u[0] * v[1] - u[1] * v[0])
-    if abs(across) < 0.1:
-        return None
-    off = q - p
-    return np.asarray(p + u * float(off[0] * v[1] - off[1] * v[0]) / across)
-
-
 def find_contour(level: Level, marks: Landmarks, projection: Projection) -> Contour:
     """Find the opening and its outline.
 

@@ -20,7 +20,8 @@ _BETWEEN: Final = (0.16, 0.84)
 #: Looked at from this far outside the outline to as far inside, mm.
 _REACH_MM: Final = 3.0
 _STEP_MM: Final = 0.25
-#: Share of the spread that moves the whole outline at once; the rest averages out along it. [calibrated]
+#: Share of the spread that moves the whole outline at once; the rest averages out along it. [own] not calibrated yet on
+#: labels of the shipped network.
 SHARED: Final = 0.25
 
 

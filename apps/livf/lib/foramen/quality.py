@@ -10,6 +10,7 @@ import numpy as np
 from livf.lib.anatomy import L4, VERTEBRAE
 from livf.lib.foramen import result as parts_of
 from livf.lib.foramen.constants import (
+    FACET_SHARE,
     LOWER_BACK_SHARE,
     POSSIBLE_AREA_MM2,
     POSSIBLE_HEIGHT_MM,
@@ -75,6 +76,9 @@ def check_outline(level: Level, marks: Landmarks, side: Side, borders: tuple[flo
     back = (-normals[:, 0] > POSTERIOR_NORMAL) & (points[:, 1] < middle)
     own = contour.parts[back] == parts_of.FACET
     if not back.any() or own.mean() < LOWER_BACK_SHARE:
+        raise RefusedError("truncated_posterior_elements")
+    low, high = points[:, 1].min(), points[:, 1].max()
+    if points[contour.parts == parts_of.FACET, 1].max() < low + FACET_SHARE * (high - low):
         raise RefusedError("truncated_posterior_elements")
 
 

@@ -27,7 +27,7 @@ from scipy.spatial import cKDTree
 
 from livf.lib.foramen import result as parts_of
 from livf.lib.foramen.level import Level
-from livf.lib.foramen.outline import Contour, Projection, outward_normals, with_corner
+from livf.lib.foramen.outline import Contour, Projection, outward_normals
 from livf.lib.foramen.result import Frame, Points, Side, side_sign
 
 #: SD of the weights along the outline and along L, and half-width of the band across it, voxels.
@@ -45,6 +45,12 @@ FARTHEST: Final = 0.6
 _ROUNDS: Final = 8
 #: Every how many points of the outline the face is fitted, and the SD of the smoothing of its moves along it, points.
 _EVERY: Final = 2
+#: The wall above the corner that is laid anew, points of the outline; the height of voxel centres it is fitted to and
+#: the deepest groove, voxels; and the pull of its coefficients.
+_WALL_POINTS: Final = 8
+_CORNER_REACH: Final = 6.0
+_GROOVE: Final = 1.0
+_CORNER_RIDGE: Final = (0.05, 0.5, 2.0, 2.0)
 _SMOOTH: Final = 2.5
 
 
@@ -66,7 +72,46 @@ def refined(level: Level, frame: Frame, projection: Projection, contour: Contour
     moved = contour.points + everywhere[:, None] * contour.normals
     moved = np.roll(moved, -int(moved[:, 1].argmax()), axis=0)
     parts = np.roll(contour.parts, -int((contour.points + everywhere[:, None] * contour.normals)[:, 1].argmax()))
-    return with_corner(Contour(moved, outward_normals(moved), parts, contour.gap))
+    fitted = Contour(moved, outward_normals(moved), parts, contour.gap)
+    return _with_corner(fitted, projection, centres, voxel, _apart(level, frame.left))
+
+
+def _with_corner(contour: Contour, projection: Projection, centres: Cloud, voxel: float, voxel_depth: float) -> Contour:
+    """Bring the wall down to the corner, where the disc's edge meets it in a groove narrower than a voxel.
+
+    The face of the wall is fitted once more at the corner, this time to what lies above it only, and the last stretch
+    of wall is laid on that face; it is never drawn further out of the bone than it was.
+    """
+    points, parts = contour.points, contour.parts
+    disc = np.flatnonzero(parts == parts_of.DISC_EDGE)
+    if not disc.size or disc[0] < _WALL_POINTS or parts[disc[0] - 1] != parts_of.UPPER_WALL:
+        return contour
+    first = int(disc[0])
+    stretch = np.arange(first - _WALL_POINTS, first)
+    if (parts[stretch] != parts_of.UPPER_WALL).any():
+        return contour
+    upwards = points[stretch[: _WALL_POINTS // 2]].mean(axis=0) - points[stretch[_WALL_POINTS // 2 :]].mean(axis=0)
+    upwards = upwards / np.linalg.norm(upwards)
+    normal = np.array([upwards[1], -upwards[0]])
+    corner = points[first - 1]
+    depth = float(np.median(_depth_of_bone(projection, points[stretch])))
+    offset = centres.places[:, 1:] - corner
+    outward, along = offset @ normal / voxel, offset @ upwards / voxel
+    depths = (centres.places[:, 0] - depth) / voxel_depth
+    near = (along > 0) & (along < _CORNER_REACH) & (np.abs(outward) < ACROSS) & (np.abs(depths) < 2.5 * DEPTH)
+    if near.sum() < 30:
+        return contour
+    basis = np.stack([np.ones(near.sum()), along[near], depths[near], depths[near] ** 2], axis=1)
+    weight = np.exp(-0.5 * ((along[near] / (2 * ALONG)) ** 2 + (depths[near] / DEPTH) ** 2))
+    face = _logistic(basis[None], outward[near][None], centres.bone[near][None], weight[None], _CORNER_RIDGE)[0]
+    height = (points[stretch] - corner) @ upwards / voxel
+    goal = np.clip(face[0] + face[1] * height, -_GROOVE, _GROOVE)
+    now = (points[stretch] - corner) @ normal / voxel
+    share = np.linspace(0.0, 1.0, _WALL_POINTS)
+    move = np.maximum(share * (goal - now), 0.0) * voxel
+    moved = points.copy()
+    moved[stretch] += move[:, None] * normal
+    return Contour(moved, outward_normals(moved), parts, contour.gap)
 
 
 def _depth_of_bone(projection: Projection, points: Points) -> Points:
@@ -96,9 +141,9 @@ class Cloud:
 
 
 def cloud(level: Level, frame: Frame, side: Side, borders: tuple[float, float], ring: Points, reach: float) -> Cloud:
-    """Voxel centres of the slab within ``reach`` mm of a ring's box in the (A, S) plane."""
-    low = np.array([borders[0], *(ring.min(axis=0) - reach)])
-    high = np.array([borders[1], *(ring.max(axis=0) + reach)])
+    """Voxel centres within ``reach`` mm of the slab and of a ring's box in the (A, S) plane."""
+    low = np.array([borders[0] - reach, *(ring.min(axis=0) - reach)])
+    high = np.array([borders[1] + reach, *(ring.max(axis=0) + reach)])
     corners = np.array([[m, a, s] for m in (low[0], high[0]) for a in (low[1], high[1]) for s in (low[2], high[2])])
     index = level.index(frame, corners * [side_sign(side), 1.0, 1.0])
     first = np.maximum(np.floor(index.min(axis=0)).astype(int), 0)
@@ -155,16 +200,30 @@ def displacements(
     # Round a corner the other wall's centres are not this wall's.
     _, nearest = cKDTree(points).query(centres.places[:, 1:])
     weight *= np.einsum("ijk,ik->ij", normals[nearest][table], normals) > SAME_WALL
-    truth = centres.bone[table].astype(np.float64)
     basis = np.stack([np.ones_like(depth), tangent, tangent**2, depth, depth**2], axis=-1)
-    face = np.zeros((len(points), basis.shape[-1]))
-    ridge = np.diag(RIDGE)
+    face = _logistic(basis, outward, centres.bone[table], weight, RIDGE)
+    return np.asarray(np.clip(face[:, 0], -FARTHEST, FARTHEST) * voxel)
+
+
+def _logistic(
+    basis: Points, outward: Points, bone: npt.NDArray[np.bool_], weight: Points, ridge: tuple[float, ...]
+) -> Points:
+    """Coefficients of the faces that part bone from free centres, ``(N, K)``, by Newton's method.
+
+    Args:
+        basis: ``(N, P, K)`` at each of P centres of N points.
+        outward: ``(N, P)`` how far out each centre lies, voxels.
+        bone: ``(N, P)`` whether it is bone.
+        weight: ``(N, P)``.
+        ridge: ``(K,)`` pull of the coefficients to zero.
+    """
+    face = np.zeros((basis.shape[0], basis.shape[2]))
+    pull = np.diag(ridge)
     for _ in range(_ROUNDS):
         score = np.clip((outward - (basis @ face[..., None])[..., 0]) / STEP, -30, 30)
         expected = 1 / (1 + np.exp(-score))
-        gradient = np.einsum("ij,ijk->ik", weight * (truth - expected) / STEP, basis) + face @ ridge
+        gradient = np.einsum("ij,ijk->ik", weight * (bone - expected) / STEP, basis) + face @ pull
         curve = weight * expected * (1 - expected) / STEP**2
-        hessian = np.einsum("ij,ijk,ijl->ikl", curve, basis, basis) + ridge
-        step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
-        face = face - np.clip(step, -0.5, 0.5)
-    return np.asarray(np.clip(face[:, 0], -FARTHEST, FARTHEST) * voxel)
+        hessian = np.einsum("ij,ijk,ijl->ikl", curve, basis, basis, optimize=True) + pull
+        face = face - np.clip(np.linalg.solve(hessian, gradient[..., None])[..., 0], -0.5, 0.5)
+    return face
