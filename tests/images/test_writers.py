@@ -169,7 +169,8 @@ def test_a_full_disk_leaves_the_old_file(suffix: str, volume: Volume, label: np.
 def test_ctrl_c_leaves_nothing_half_written(suffix: str, tmp_path: Path) -> None:
     """A real SIGINT to a process that writes, once its temporary file is there."""
     code = (
-        "import sys\n"
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a runner in the background hands down "ignore"
         "import numpy as np\n"
         "from livf.lib.images import write_label\n"
         "noise = np.random.default_rng(0).integers(0, 256, (400, 400, 300)).astype(np.uint8)\n"
