@@ -135,7 +135,12 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _server_config(arguments: argparse.Namespace) -> Config:
-    given = {key: getattr(arguments, key) for key in ("model", "device", "state")}
+    return _config(arguments, "model", "device", "state")
+
+
+def _config(arguments: argparse.Namespace, *keys: str) -> Config:
+    """The settings named by options, else by the environment."""
+    given = {key: getattr(arguments, key) for key in keys}
     return Config.parse({key: value for key, value in given.items() if value is not None}, os.environ)
 
 
@@ -170,8 +175,7 @@ def _segment(arguments: argparse.Namespace) -> int:
     )  # before torch is imported, and before the work
     if not arguments.image.exists():
         raise NotFoundError("there is no such file or folder", arguments.image, "check its name")
-    config = Config.parse({key: value for key, value in (("model", arguments.model), ("device", arguments.device))
-                           if value is not None}, os.environ)  # fmt: skip
+    config = _config(arguments, "model", "device")
     progress = _progress if sys.stderr.isatty() else None
     if progress:
         progress("load the network", 0.0)
@@ -245,8 +249,7 @@ def _add_run(commands: Subparsers, common: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from livf.lib.cohort import Settings, find_sources, processes, run_cohort, summary
 
-    config = Config.parse({key: value for key, value in (("model", arguments.model), ("device", arguments.device))
-                           if value is not None}, os.environ)  # fmt: skip
+    config = _config(arguments, "model", "device")
     sources, failed = find_sources(arguments.images)
     if arguments.level_at and len(sources) + len(failed) > 1:
         raise UsageError("is a point of one image", "--level-at", "give one image")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from livf import __version__
 from livf.lib.errors import InputError, OutputError
 from livf.lib.export.document import Source, document, label_hash, write_document
 from livf.lib.foramen import SENTENCES, SIDES, ForamenMeasurement, Measurement, measure
@@ -74,7 +74,7 @@ def measure_file(
     shares = None if probabilities is None else _probabilities(probabilities, volume)
     measured = measure(array, volume.affine, level_status=level_status, probabilities=shares)
     name = (image or label).name
-    source = Source(_livf_version(), name, label_hash(array, volume.affine))
+    source = Source(__version__, name, label_hash(array, volume.affine))
     case = name.removesuffix(suffix_of(name))
     return Measured(volume, measured, document(measured, case, source))
 
@@ -166,10 +166,3 @@ def _probabilities(path: Path, label: Volume) -> npt.NDArray[np.float32]:
             "does not lie on the label's grid", path, "give the file that livf segment wrote beside this label"
         )
     return shares
-
-
-def _livf_version() -> str:
-    try:
-        return version("livf")
-    except PackageNotFoundError:
-        return "unknown"

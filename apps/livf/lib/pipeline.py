@@ -12,7 +12,7 @@ from livf.lib.anatomy import TRAINED, VERTEBRAE
 from livf.lib.errors import InputError
 from livf.lib.images import PROBABILITY_SUFFIXES, check_target, read_image, write_label, write_probabilities
 from livf.lib.segmentation.postprocess import MISSING_STRUCTURE, WRONG_LEVEL_ORDER
-from livf.lib.values import LevelStatus, Segmentation
+from livf.lib.values import LevelStatus, Segmentation, voxel_volume
 
 if TYPE_CHECKING:
     from livf.lib.segmentation import Segmenter
@@ -93,7 +93,7 @@ _LEAST_BONE_ML: Final = 5.0
 def _refuse_nonsense(result: Segmentation, image: Path) -> None:
     """Refuse what cannot be a lumbar level: an image of something else, or one that does not show it."""
     bone = sum(int(np.count_nonzero(result.label == structure.value)) for structure in VERTEBRAE)
-    bone_ml = bone * abs(float(np.linalg.det(result.affine[:3, :3]))) / 1000
+    bone_ml = bone * voxel_volume(result.affine) / 1000
     if bone_ml < _LEAST_BONE_ML or WRONG_LEVEL_ORDER in result.warnings:
         raise InputError(
             "no L4-L5 level was found in it",
@@ -119,7 +119,7 @@ _WARNINGS: Final = {
 def summary(result: Segmentation) -> tuple[str, ...]:
     """A segmentation in a few lines: volume of each structure, how sure the level is, warnings."""
     counts = np.bincount(result.label.ravel(), minlength=1 + max(structure.value for structure in TRAINED))
-    voxel_ml = abs(float(np.linalg.det(result.affine[:3, :3]))) / 1000
+    voxel_ml = voxel_volume(result.affine) / 1000
     lines = [f"{s.title:<12} {counts[s.value] * voxel_ml:6.1f} ml" for s in TRAINED]
     lines.append(f"level    {_STATUS[result.level_status]}")
     lines += [f"warning  {_WARNINGS.get(reason, reason)} ({reason})" for reason in result.warnings]

@@ -72,6 +72,11 @@ def spacing(affine: Affine) -> npt.NDArray[np.float64]:
     return np.asarray(np.linalg.norm(affine[:3, :3], axis=0), dtype=np.float64)
 
 
+def voxel_volume(affine: Affine) -> float:
+    """Volume of a voxel in mm³."""
+    return abs(float(np.linalg.det(affine[:3, :3])))
+
+
 def to_world(affine: Affine, index: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Map voxel indices, shape ``(..., 3)``, to RAS+ mm."""
     points = np.asarray(index, dtype=np.float64)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from livf.lib.anatomy import DISC, TRAINED, VERTEBRAE, Structure
 
-Label = npt.NDArray[np.integer]
+Label = npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True)

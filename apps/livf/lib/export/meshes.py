@@ -21,7 +21,7 @@ from livf.lib.anatomy import FORAMEN_LEFT, FORAMEN_RIGHT, TRAINED, Structure
 from livf.lib.errors import InputError
 from livf.lib.foramen import SIDES, ForamenMeasurement, Frame, Measurement
 from livf.lib.storage import write_bytes
-from livf.lib.values import Affine, spacing, to_world
+from livf.lib.values import Affine, spacing, to_world, voxel_volume
 
 Floats = npt.NDArray[np.float64]
 Faces = npt.NDArray[np.int32]
@@ -102,7 +102,7 @@ def structure_mesh(label: npt.NDArray[np.integer], affine: Affine, structure: St
     smooth = ndimage.gaussian_filter(inside, width, mode="constant")[tuple(slice(None, None, int(n)) for n in stride)]
     corner = np.array([s.start for s in found[0]]) - room
     to_ras = affine @ np.vstack([np.column_stack([np.diag(stride), corner]), [0, 0, 0, 1]])
-    volume = float(np.count_nonzero(inside)) * abs(float(np.linalg.det(affine[:3, :3])))
+    volume = float(np.count_nonzero(inside)) * voxel_volume(affine)
 
     def at(level: float) -> Mesh:
         vertices, faces = _surface(smooth, level)

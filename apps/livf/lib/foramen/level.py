@@ -20,7 +20,7 @@ from livf.lib.anatomy import BACKGROUND, TRAINED, Structure
 from livf.lib.errors import InputError
 from livf.lib.foramen.constants import ISLAND_SHARE, SMALLEST_STRUCTURE_MM3, SMOOTHING_VOXELS
 from livf.lib.foramen.result import Frame, Points
-from livf.lib.values import Affine, to_index, to_world
+from livf.lib.values import Affine, to_index, to_world, voxel_volume
 from livf.lib.values import spacing as spacing_of
 
 Floats = npt.NDArray[np.float32]
@@ -184,7 +184,7 @@ def _without_islands(
     label: npt.NDArray[np.uint8], affine: Affine
 ) -> tuple[npt.NDArray[np.uint8], tuple[Structure, ...], tuple[tuple[Structure, Points], ...]]:
     """Each structure's largest part; what is missing; and the other parts that are too large for islands."""
-    voxel = float(abs(np.linalg.det(affine[:3, :3])))
+    voxel = voxel_volume(affine)
     label = label.copy()
     missing: list[Structure] = []
     parts: list[tuple[Structure, Points]] = []

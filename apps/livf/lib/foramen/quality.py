@@ -30,6 +30,7 @@ from livf.lib.foramen.measurements import Main
 from livf.lib.foramen.outline import Contour
 from livf.lib.foramen.reasons import RefusedError
 from livf.lib.foramen.result import ForamenMeasurement, Numbers, Side, side_sign
+from livf.lib.values import voxel_volume
 
 #: A loose part counts within this distance of the slab, and from this volume. [own]
 _LOOSE_MM: Final = 3.0
@@ -52,7 +53,7 @@ def check_region(level: Level, marks: Landmarks, side: Side, borders: tuple[floa
     """Refuse a side whose pedicles the image cuts, or beside whose slab a loose part of a structure lies."""
     if any(marks.pedicles[(vertebra.value, side)].cut for vertebra in VERTEBRAE):
         raise RefusedError("truncated_pedicle")
-    voxel = float(abs(np.linalg.det(level.affine[:3, :3])))
+    voxel = voxel_volume(level.affine)
     for _, centres in level.parts:
         place = marks.frame.to_frame(centres)
         depth = side_sign(side) * place[:, 0]

@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from livf.lib.anatomy import TRAINED
+from livf.lib.anatomy import TRAINED, Structure
 from livf.lib.config import Config
 from livf.lib.errors import InputError, LivfError
+from livf.lib.evaluation.overlap import overlap
 from livf.lib.images import is_readable_name, read_image, read_label, write_image
 from livf.lib.server.child import running
 from livf.lib.server.serve import log_file, stopping_on_sigterm
@@ -135,7 +136,7 @@ def _talk(client: Any, studies: Path, say: Say) -> None:
     label, truth = read_label(path).array, _truth(studies, name)
     for structure in TRAINED:
         found = f"{structure.title:<12} {result['volumes_ml'][structure.name]:7.1f} ml"
-        say(f"                  {found}{_agreement(label, truth, structure.value)}")
+        say(f"                  {found}{_agreement(label, truth, structure)}")
     if not result["label_names"]:
         say("5. save label:  left out: nothing was found in this image")
         return
@@ -151,13 +152,11 @@ def _truth(studies: Path, name: str) -> Array | None:
     return read_label(path).array if path.is_file() else None
 
 
-def _agreement(label: Array, truth: Array | None, value: int) -> str:
+def _agreement(label: Array, truth: Array | None, structure: Structure) -> str:
     """Dice coefficient with a phantom's truth; empty where there is no truth."""
     if truth is None:
         return ""
-    found, true = label == value, truth == value
-    size = np.count_nonzero(found) + np.count_nonzero(true)
-    return f"   DSC {2 * np.count_nonzero(found & true) / size if size else 1:.3f}"
+    return f"   DSC {overlap(label, truth, structure).dice:.3f}"
 
 
 def _refusal(message: str) -> LivfError:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from livf.lib.anatomy import DISC, L4, L5
-from livf.lib.synthesis.implicit import FAR, Floats, Part, Pose, Solid, radial, rod, smooth_max, smooth_min
+from livf.lib.synthesis.implicit import FAR, Floats, Part, Pose, Solid, radial, rod, smooth_max
 from livf.lib.synthesis.morphometry import DISC_ABOVE, DISC_BELOW, L3, SACRUM, Anatomy, DiscSize, VertebraSize
 
 #: From the head down.
@@ -393,11 +393,3 @@ def _sacrum_parts(size: VertebraSize) -> tuple[Part, ...]:
         ]
     parts.append(rod((0, middle - 2, at - 10), (0, middle - 6, low - 24), (4, 6), blend=3.0))
     return tuple(parts)
-
-
-def nearest(fields: dict[str, Floats], names: tuple[str, ...]) -> Floats:
-    """Union of several structures: the smallest value at each point."""
-    value = fields[names[0]]
-    for name in names[1:]:
-        value = smooth_min(value, fields[name], 0.0)
-    return value

@@ -17,15 +17,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
-from livf.lib.anatomy import TRAINED
 from livf.lib.errors import InputError, NotFoundError
 from livf.lib.images import IMAGE_SUFFIXES, is_readable_name, read_image, read_label, suffix_of, write_label
 from livf.lib.server.datastore.index import IndexedStore
-from livf.lib.server.datastore.labels import names_of, refuse_other_grid, relabel
+from livf.lib.server.datastore.labels import names_in, names_of, refuse_other_grid, relabel
 from livf.lib.server.datastore.series import converted, is_series, nifti_of
 from livf.lib.server.naming import at, storing
 from livf.lib.storage import write_bytes, writing
@@ -96,7 +93,7 @@ class FolderDatastore(IndexedStore):
                 if path != target:
                     path.unlink()
             info |= {"ts": int(time.time()), "name": target.name}
-            info["params"] = {**_mapping(info.get("params")), "label_names": _names_in(label)}
+            info["params"] = {**_mapping(info.get("params")), "label_names": names_in(label)}
             entry.labels[label_tag] = DataModel(info=info, ext=LABEL_SUFFIX)
         logger.info("label of %s stored as %s", image_id, label_tag)
         return image_id
@@ -249,12 +246,6 @@ class FolderDatastore(IndexedStore):
 
 def _no_image(image_id: str) -> NotFoundError:
     return NotFoundError("there is no such image", image_id, "GET /datastore/?output=all lists the images")
-
-
-def _names_in(label: npt.NDArray[np.uint8]) -> dict[str, int]:
-    """The structures of a label: 3D Slicer names the values of a label it opens again by their order."""
-    counts = np.bincount(label.ravel(), minlength=256)
-    return {structure.name: structure.value for structure in TRAINED if counts[structure.value]}
 
 
 def _no_label(label_id: str, tag: str) -> NotFoundError:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from livf.lib.anatomy import BACKGROUND, BY_NAME, TRAINED
+from livf.lib.anatomy import BACKGROUND, BY_NAME, STRUCTURES, TRAINED
 from livf.lib.errors import InputError
 from livf.lib.values import Affine, Array, Volume, spacing, to_world
 
@@ -38,6 +38,12 @@ def names_of(label_info: Any) -> list[str] | None:
     if not all(isinstance(name, str) and name for name in names):
         raise InputError("has a segment without a name", "label_info", f"name each segment: {_known()}")
     return [str(name) for name in names]
+
+
+def names_in(label: npt.NDArray[np.uint8]) -> dict[str, int]:
+    """The structures that a label has, by name: 3D Slicer gives names to the values it finds by their order."""
+    counts = np.bincount(label.ravel(), minlength=256)
+    return {structure.name: structure.value for structure in STRUCTURES if counts[structure.value]}
 
 
 def relabel(array: Array, names: Sequence[str] | None) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
@@ -23,7 +22,7 @@ from livf.lib.export.document import Source, document, label_hash
 from livf.lib.export.markups import write_markups
 from livf.lib.foramen import SIDES, ForamenMeasurement, Measurement, measure
 from livf.lib.images import IMAGE_SUFFIXES, read_image, read_label, suffix_of, write_label
-from livf.lib.server.datastore.labels import refuse_other_grid
+from livf.lib.server.datastore.labels import names_in, refuse_other_grid
 from livf.lib.server.engine import Engine
 from livf.lib.server.naming import at, storing
 from livf.lib.server.tasks.segmentation import point_of, result_suffix
@@ -119,7 +118,7 @@ class ForamenTask(InferTask):  # type: ignore[misc]  # monailabel has no types
         if choice == "markups" and measured.measured:
             return _result_file(".mrk.json", lambda path: write_markups(path, measured)), params
         shown = with_foramina(label.label, label.affine, measured)
-        params["label_names"] = _names_in(shown)
+        params["label_names"] = names_in(shown)
         return _result_file(suffix, lambda path: write_label(path, shown, label.affine)), params
 
 
@@ -176,12 +175,6 @@ def _change(after: ForamenMeasurement, before: ForamenMeasurement) -> dict[str, 
 def _without_suffix(name: str) -> str:
     suffix = suffix_of(name)
     return name.removesuffix(suffix) if suffix in IMAGE_SUFFIXES else name
-
-
-def _names_in(shown: npt.NDArray[np.uint8]) -> dict[str, int]:
-    """The structures of a label: 3D Slicer gives names to the values it finds by their order."""
-    counts = np.bincount(shown.ravel(), minlength=256)
-    return {structure.name: structure.value for structure in STRUCTURES if counts[structure.value]}
 
 
 def _choice(asked: object) -> str:

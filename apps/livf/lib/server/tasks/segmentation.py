@@ -15,9 +15,10 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from livf.lib.anatomy import TRAINED
 from livf.lib.errors import LivfError, UsageError
 from livf.lib.images import read_image, write_label
+from livf.lib.server.datastore.labels import names_in
 from livf.lib.server.engine import Engine
 from livf.lib.server.naming import at, storing
-from livf.lib.values import Segmentation
+from livf.lib.values import Segmentation, voxel_volume
 
 #: Suffixes a client may ask the result in.
 RESULT_SUFFIXES: Final = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -82,10 +83,9 @@ def describe(segmentation: Segmentation, seconds: float) -> dict[str, Any]:
     their order, so a name without voxels would move every later name to the wrong structure.
     """
     counts = np.bincount(segmentation.label.ravel(), minlength=1 + max(s.value for s in TRAINED))
-    voxel_ml = abs(float(np.linalg.det(segmentation.affine[:3, :3]))) / 1000
-    present = [structure for structure in TRAINED if counts[structure.value]]
+    voxel_ml = voxel_volume(segmentation.affine) / 1000
     return {
-        "label_names": {structure.name: structure.value for structure in present},
+        "label_names": names_in(segmentation.label),
         "level_status": segmentation.level_status,
         "model": segmentation.model,
         "warnings": list(segmentation.warnings),
