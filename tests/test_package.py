@@ -141,7 +141,7 @@ def pip(*arguments: str | Path) -> None:
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    shipped = {".py", ".safetensors", ".json", ".md", ".typed"}
+    shipped = {".py", ".safetensors", ".json", ".md", ".toml", ".typed"}
     expected = {
         path.relative_to(root).as_posix()
         for root in (PACKAGE.parent, ROOT / "shims")

@@ -6,14 +6,16 @@ import argparse
 import sys
 from pathlib import Path
 
+from livf.cli import data_sets
 from livf.cli.arguments import RESEARCH_USE, Subparsers, natural, positive
 
 
 def add(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("data", help="make data sets", epilog=RESEARCH_USE)
+    parser = commands.add_parser("data", help="make, check, import and export data sets", epilog=RESEARCH_USE)
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     _add_data_phantom(kinds, common)
+    data_sets.add(kinds, common)
 
 
 def _add_data_phantom(kinds: Subparsers, common: argparse.ArgumentParser) -> None:
