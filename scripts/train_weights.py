@@ -90,9 +90,6 @@ class Cases:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def __len__(self) -> int:
-        return 10**9
-
     def __getitem__(self, number: int) -> tuple[Any, Any]:
         from livf.lib.training.augmentation import Augmentation
 
@@ -100,6 +97,23 @@ class Cases:
         files = sorted(Path(self.settings.pool).glob("[1-9]*.npz"))
         files = [file for file in files if int(file.stem) >= FIRST_TRAINING_SEED]
         return load_case(files[int(rng.integers(len(files)))], self.settings, rng, Augmentation())
+
+
+class ValidationCases:
+    """The held-out cases: image and label on the run's grid."""
+
+    def __init__(self, settings: Settings, seeds: tuple[int, ...]) -> None:
+        self.pairs = []
+        for seed in seeds:
+            file = Path(settings.pool) / f"{seed}.npz"
+            image, target = load_case(file, settings, np.random.default_rng(seed), None)
+            self.pairs.append((image, target.argmax(axis=0).astype(np.uint8)))
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, number: int) -> tuple[Any, Any]:
+        return self.pairs[number]
 
 
 def load_case(file: Path, settings: Settings, rng: np.random.Generator, augmentation: Any) -> tuple[Any, Any]:
@@ -152,8 +166,12 @@ def train(arguments: argparse.Namespace) -> None:
     import torch
 
     from livf.lib.segmentation.network import UNet3D
+    from livf.lib.segmentation.runtime import keep_memory
     from livf.lib.training import checkpoints
-    from livf.lib.training.loop import Schedule, fit, grow
+    from livf.lib.training.loop import Plan, fit, grow, loss_function
+    from livf.lib.training.numerics import choose
+    from livf.lib.training.presets import TrainingConfig
+    from livf.lib.training.schedule import TimeSchedule
 
     (run / "settings.json").write_text(json.dumps(asdict(settings), indent=1))
     torch.manual_seed(settings.seed)
@@ -161,15 +179,24 @@ def train(arguments: argparse.Namespace) -> None:
     if settings.init:
         taken = grow(network, checkpoints.load(Path(settings.init) / "best.safetensors").weights)
         print(f"took over {taken} tensors from {settings.init}", flush=True)
-    validation = [
-        load_case(Path(settings.pool) / f"{seed}.npz", settings, np.random.default_rng(seed), None)
-        for seed in VALIDATION_SEEDS[: arguments.checks]
-    ]
-    schedule = Schedule(
-        settings.minutes, settings.rate, settings.batch, check_every=arguments.check_every, average=arguments.average
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    keep_memory()
+    cases = Cases(settings)
+    first = [cases[number] for number in range(settings.batch)]
+    images, targets = (torch.stack([torch.from_numpy(pair[part]) for pair in first]) for part in (0, 1))
+    numerics = choose(TrainingConfig("shipped"), network, images, targets, loss_function(), device)
+    print(f"computing in {numerics.precision}, {numerics.layout}: {dict(numerics.measured)}", flush=True)
+    plan = Plan(
+        TimeSchedule(settings.minutes, settings.rate),
+        # Endless: one micro-batch a step, its cases numbered on.
+        lambda step: [range(step * settings.batch, (step + 1) * settings.batch)],
+        check_every=arguments.check_every,
+        average=arguments.average,
+        save_every=120.0,
+        workers=arguments.workers,
     )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    fit(network, Cases(settings), validation, run, schedule, device=device, workers=arguments.workers)
+    validation = ValidationCases(settings, VALIDATION_SEEDS[: arguments.checks])
+    fit(network, cases, validation, run, plan, numerics=numerics, device=device)
 
 
 def ship(arguments: argparse.Namespace) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from livf.version import __version__
+
 if TYPE_CHECKING:
     from livf.lib.errors import LivfError
     from livf.lib.foramen import measure
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from livf.lib.segmentation import Segmenter, segment
     from livf.lib.synthesis.phantom import make_phantom
     from livf.lib.values import Segmentation, Volume
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "LivfError": "livf.lib.errors",

@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from livf import __version__
 from livf.lib.errors import InputError, OutputError
 from livf.lib.export.document import Source, document, label_hash, write_document
 from livf.lib.foramen import SENTENCES, SIDES, ForamenMeasurement, Measurement, measure
 from livf.lib.images import read_label, suffix_of, write_label
 from livf.lib.images.probabilities import read_probabilities
 from livf.lib.values import LevelStatus, Volume
+from livf.version import __version__
 
 _REFUSED: Final = "not measured: "
 #: Affines that agree to this come from one image; file formats keep single precision.

@@ -1,8 +1,9 @@
 """The measurement as markups of 3D Slicer: the outline, FH and FW of each side where they were measured.
 
 Format: Slicer's markups JSON, schema v1.0.3 (``markups-schema-v1.0.3.json`` in Slicer's Markups module). Slicer 5 loads
-every markup of a file. It works out a line's length and a closed curve's area itself from the points, so what it shows
-is the measurement's own number.
+every markup of a file. It works out a line's length itself from the points, so what it shows is the measurement's own
+number. Its own area of a closed curve is left off: for an outline like ours it takes up to a minute, and is shown in
+cm² with our unit behind it. A measurement whose name Slicer does not know, ``FA``, is shown as the file gives it.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ def _side(foramen: ForamenMeasurement, frame: Frame) -> list[dict[str, Any]]:
         return frame.side_to_ras(foramen.side, [[middle, *start], [middle, *end]])
 
     top, bottom = foramen.landmarks["superior"], foramen.landmarks["inferior"]
-    area = _measure("area", numbers.area_mm2, "mm2", f"FA {written(foramen, 'area_mm2')} (one SD)")
+    area = _measure("FA", numbers.area_mm2, "mm2", f"FA {written(foramen, 'area_mm2')} (one SD)")
     found = [
-        _node("ClosedCurve", f"{title} outline", outline.ras, [], OUTLINE_RGB, [{**_OFF, "name": "length"}, area]),
+        _node("ClosedCurve", f"{title} outline", outline.ras, [], OUTLINE_RGB, [*_OFF, area]),
         _node(
             "Line",
             f"{title} FH",
@@ -98,7 +99,8 @@ def _side(foramen: ForamenMeasurement, frame: Frame) -> list[dict[str, Any]]:
     return found
 
 
-_OFF: Final[dict[str, Any]] = {"enabled": False}
+#: What Slicer would work out of a closed curve.
+_OFF: Final[tuple[dict[str, Any], ...]] = ({"name": "length", "enabled": False}, {"name": "area", "enabled": False})
 
 
 def _measure(name: str, value: float, units: str, description: str) -> dict[str, Any]:

@@ -16,6 +16,15 @@ SMOOTHING_VOXELS: Final = 0.7
 ISLAND_SHARE: Final = 0.05
 #: A structure smaller than this is not there, mm³. [own] a fiftieth of a small L4-L5 disc.
 SMALLEST_STRUCTURE_MM3: Final = 150.0
+#: A label with more single missing voxels than this share of its voxels is porous: its smooth surface lies too deep.
+#: [own] 0.1 % at most on eleven people's CT.
+LARGEST_HOLES: Final = 0.01
+#: The disc's centroid lies no further than this from the middle between the pedicles, mm. [own] intact: 5.9 where L5 is
+#: transitional, 4.5 at most on 39 others; 8 and more where more than a third of the disc is missing on one side.
+LARGEST_DISC_OFFSET_MM: Final = 7.0
+#: Both vertebrae reach this far to the side of the slab (they have transverse processes there) or to the image's
+#: edge; else the label ends in the pedicle, mm. [own] intact: 9.3 and more on 80 sides.
+LEAST_BESIDE_SLAB_MM: Final = 2.5
 #: Slices from here on are too thick to trust the third digit, mm. [DESIGN]
 THICK_SLICES_MM: Final = 3.0
 
@@ -38,6 +47,9 @@ PEDICLE_SHARE: Final = 0.6
 WIDEST_PEDICLE_MM: Final = 14.0
 #: Lower than this is no pedicle. [own] half of the smallest of Cook and Baker 2021 (12.9, SD 1.9).
 LOWEST_PEDICLE_MM: Final = 5.0
+#: A pedicle that the image cuts on the side away from the disc still shows its borders from this height on, mm. [own]
+#: the mean of Cook and Baker less 1.5 SD.
+LEAST_CUT_PEDICLE_MM: Final = 10.0
 
 # --- opening and outline ---------------------------------------------------------------------------------------------
 #: Distance of samples in the lateral view, and along L. [own]
@@ -64,6 +76,19 @@ LOWER_BACK_SHARE: Final = 0.6
 #: It reaches at least this share of FH above the outline's bottom. [own] intact: 0.41 to 0.80 on nine people's CT, 0.59
 #: and more on 60 phantoms; without its upper half: 0.32 to 0.48.
 FACET_SHARE: Final = 0.40
+#: A plane laid on its top touches it within the first of these depths, mm; the share is that within the second. [own]
+PLATEAU_DEPTH_MM: Final = 0.6
+TIP_DEPTH_MM: Final = 3.0
+#: A flat on its top wider than this, weighted by its share of the tip, is a section: the tip is missing, mm. [own]
+#: intact: at most 2.25 on 119 sides of eleven people at L1 to L5 (2.36 on one that is split), 2.05 on 68 of phantoms.
+#: With a cut that makes FA wrong by more than 10 % and 10 mm²: 4.1 and more on phantoms; on people, of the
+#: cuts that LOWER_BACK_SHARE and FACET_SHARE let pass, 14 of 20 quarters and 4 of 5 halves lie above (the fifth: 3 mm
+#: slices).
+LARGEST_PLATEAU_MM: Final = 2.4
+
+#: The disc's edge lies in front of the line between the walls' hindmost points by at most this, mm. [own] intact: 2.8
+#: at most on 83 sides; deeper, the back of the disc is missing and the outline runs into the disc's space.
+LARGEST_DISC_RECESS_MM: Final = 3.3
 
 #: The outermost point of a line that is unsure by a tenth of a millimetre lies too far out: FH is read off the outline
 #: smoothed along itself by this, mm. [own]

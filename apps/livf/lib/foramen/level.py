@@ -42,6 +42,7 @@ class Level:
         fields: Smooth indicator minus one half of each structure by value: positive inside.
         union: The same for all structures together.
         missing: Structures that are not there.
+        holes: Voxels of background with at most one neighbour of background, as a share of the structures' voxels.
         parts: Large separate parts of a structure, removed from the label: structure and voxel centres RAS mm.
     """
 
@@ -52,6 +53,7 @@ class Level:
     fields: dict[int, Floats]
     union: Floats
     missing: tuple[Structure, ...]
+    holes: float
     parts: tuple[tuple[Structure, Points], ...]
 
     @property
@@ -120,7 +122,7 @@ def prepare(label: npt.ArrayLike, affine: npt.ArrayLike) -> Level:
     for structure in TRAINED:
         fields[structure.value] = indicator(cropped == structure.value)
         union += fields[structure.value] + np.float32(0.5)
-    return Level(cropped, where, low + start, high + start, fields, union, missing, parts)
+    return Level(cropped, where, low + start, high + start, fields, union, missing, _holes(cropped > 0), parts)
 
 
 def _checked(label: npt.ArrayLike, affine: npt.ArrayLike) -> tuple[npt.NDArray[np.uint8], Affine]:
@@ -202,6 +204,17 @@ def _without_islands(
                 parts.append((structure, to_world(affine, np.argwhere(regions == region))))
         label[mask & (regions != keep)] = BACKGROUND
     return label, tuple(missing), tuple(parts)
+
+
+def _holes(mask: Bools) -> float:
+    """Voxels outside a mask with five or six of their six neighbours in it, as a share of its voxels."""
+    inside = mask.astype(np.uint8)
+    neighbours = np.zeros(mask.shape, dtype=np.uint8)
+    for axis in range(3):
+        along, count = np.moveaxis(inside, axis, 0), np.moveaxis(neighbours, axis, 0)
+        count[1:] += along[:-1]
+        count[:-1] += along[1:]
+    return float(((neighbours >= 5) & ~mask).sum() / max(int(mask.sum()), 1))
 
 
 def indicator(mask: Bools) -> Floats:

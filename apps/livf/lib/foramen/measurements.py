@@ -26,6 +26,10 @@ from livf.lib.foramen.result import PARTS, Numbers, Points, Section, Segment
 _NARROW_BETWEEN: Final = (0.25, 0.75)
 #: A segment that runs along the outline by less than this outside still lies inside, mm.
 _TOLERANCE: Final = 0.15
+#: How far along a wall to either side a cubic is laid through it, mm: the first that it follows closely enough.
+_WALL_REACHES: Final = (3.0, 2.0, 1.5, 1.0)
+#: What the cubic may smooth away, mm (root of the mean square): more is shape. [own] the outline's own noise.
+_WALL_NOISE_MM: Final = 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +69,11 @@ def corner(contour: Contour) -> int | None:
 
 
 def width_segment(contour: Contour) -> Segment | None:
-    """FW: the shortest segment inside the outline from the corner to the articular processes."""
+    """FW: the shortest segment inside the outline from the corner to the articular processes.
+
+    The least of many distances, each unsure by a tenth of a millimetre, is too short: it picks a crest. So the wall
+    round the nearest point is first laid on a cubic.
+    """
     at = corner(contour)
     if at is None:
         return None
@@ -75,8 +83,46 @@ def width_segment(contour: Contour) -> Segment | None:
     order = ends[np.argsort(np.linalg.norm(contour.points[ends] - start, axis=1), kind="stable")]
     for end in order:
         if _inside(contour.points, start, contour.points[end]):
-            return Segment(_pair(start), _pair(contour.points[end]))
+            return Segment(_pair(start), _pair(_on_smooth_wall(contour.points, start, int(end), articular, ends)))
     return None
+
+
+def _on_smooth_wall(ring: Points, start: Points, end: int, wall: np.ndarray, ends: np.ndarray) -> Points:
+    """The point nearest to ``start`` on the cubic through a wall near its point ``end``.
+
+    Args:
+        ring: ``(N, 2)`` outline.
+        start: ``(2,)`` where the segment begins.
+        end: The wall's point that is nearest as it stands.
+        wall: ``(N,)`` which points belong to the wall.
+        ends: Indices of the points that the segment may end at.
+    """
+    count = len(ring)
+    for reach in _WALL_REACHES:
+        span = np.arange(-round(reach / OUTLINE_STEP_MM), round(reach / OUTLINE_STEP_MM) + 1)
+        near = _run_round(end + span, wall, count)
+        if len(near) < 8:
+            continue
+        tangent = np.linalg.svd(ring[near] - ring[near].mean(axis=0))[2][0]
+        normal = np.array([-tangent[1], tangent[0]])
+        along, off = (ring[near] - ring[end]) @ tangent, (ring[near] - ring[end]) @ normal
+        shape = np.polynomial.Polynomial.fit(along, off, 3)
+        if np.sqrt(np.mean((shape(along) - off) ** 2)) <= _WALL_NOISE_MM:
+            allowed = along[np.isin(near, ends)]
+            fine = np.arange(allowed.min(), allowed.max() + 0.01, 0.02)
+            curve = ring[end] + fine[:, None] * tangent + shape(fine)[:, None] * normal
+            return np.asarray(curve[np.linalg.norm(curve - start, axis=1).argmin()])
+    return np.asarray(ring[end])
+
+
+def _run_round(index: np.ndarray, wall: np.ndarray, count: int) -> np.ndarray:
+    """Those of consecutive indices of a ring that hang together with the middle one on the wall."""
+    there = wall[index % count]
+    middle = len(index) // 2
+    gaps = np.flatnonzero(~there)
+    first = int(gaps[gaps < middle].max(initial=-1)) + 1
+    last = int(gaps[gaps > middle].min(initial=len(index)))
+    return np.asarray(index[first:last] % count)
 
 
 def _inside(ring: Points, start: Points, end: Points) -> bool:

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from livf.lib.anatomy import L4, Structure
 from livf.lib.foramen.constants import (
+    LEAST_CUT_PEDICLE_MM,
     LOWEST_PEDICLE_MM,
     PEDICLE_SHARE,
     SECTIONS_BEHIND_WALL_MM,
@@ -74,7 +75,7 @@ class Pedicle:
         centre: Its centroid, (L, A, S) mm.
         low: S of its lower border in the middle, mm.
         high: S of its upper border.
-        cut: Whether the image ends in it.
+        cut: Whether the image ends in it, at the foramen or so that less than most of it is there.
     """
 
     medial: float
@@ -170,7 +171,11 @@ def find_pedicle(level: Level, frame: Frame, vertebra: Structure, wall: Wall, si
     centre = (weight[..., None] * grid).sum(axis=(0, 1, 2)) / weight.sum()
     middle = weight.sum(axis=(0, 1))
     filled = heights[middle > 0.5 * middle.max()]
-    cut = bool((own & inside[None, :, None] & bone & ~level.in_image(frame, grid)).any())
+    beyond = own & inside[None, :, None] & bone & ~level.in_image(frame, grid)
+    # The end away from the disc bounds no foramen: the image may cut it where most of the pedicle is there.
+    upwards = 1.0 if vertebra is L4 else -1.0
+    away = upwards * (superior - centre[2]) > 0
+    cut = bool((beyond & ~away).any() or (beyond.any() and greatest < LEAST_CUT_PEDICLE_MM))
     return Pedicle(medial, lateral, greatest, centre, float(filled[0]), float(filled[-1]), cut)
 
 

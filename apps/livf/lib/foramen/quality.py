@@ -7,11 +7,17 @@ from typing import Final
 
 import numpy as np
 
-from livf.lib.anatomy import L4, VERTEBRAE
+from livf.lib.anatomy import L4, VERTEBRAE, Structure
 from livf.lib.foramen import result as parts_of
 from livf.lib.foramen.constants import (
     FACET_SHARE,
+    LARGEST_DISC_OFFSET_MM,
+    LARGEST_DISC_RECESS_MM,
+    LARGEST_HOLES,
+    LARGEST_PLATEAU_MM,
+    LEAST_BESIDE_SLAB_MM,
     LOWER_BACK_SHARE,
+    OUTLINE_STEP_MM,
     POSSIBLE_AREA_MM2,
     POSSIBLE_HEIGHT_MM,
     POSTERIOR_NORMAL,
@@ -24,17 +30,20 @@ from livf.lib.foramen.constants import (
     USUAL_WIDTH_MM,
     VIEW_MM,
 )
+from livf.lib.foramen.facets import plateau_mm, process_top
 from livf.lib.foramen.frame import Landmarks
 from livf.lib.foramen.level import Level
 from livf.lib.foramen.measurements import Main
 from livf.lib.foramen.outline import Contour
 from livf.lib.foramen.reasons import RefusedError
-from livf.lib.foramen.result import ForamenMeasurement, Numbers, Side, side_sign
+from livf.lib.foramen.result import SIDES, ForamenMeasurement, Numbers, Side, side_sign
 from livf.lib.values import voxel_volume
 
 #: A loose part counts within this distance of the slab, and from this volume. [own]
 _LOOSE_MM: Final = 3.0
 _LOOSE_MM3: Final = 20.0
+#: Along the outline, a body's rim and the roof or floor of a gap in the disc are no longer than this. [own]
+_RIM_MM: Final = 8.0
 
 
 def level_warnings(level: Level, asymmetry: float, slip: float) -> tuple[str, ...]:
@@ -49,10 +58,20 @@ def level_warnings(level: Level, asymmetry: float, slip: float) -> tuple[str, ..
     return tuple(found)
 
 
+def incomplete(level: Level, marks: Landmarks) -> bool:
+    """Whether the label is porous, or much of the disc is missing on one side: the frame would rest on what is left."""
+    if level.holes > LARGEST_HOLES:
+        return True
+    pairs = [[marks.pedicles.get((v.value, side)) for side in SIDES] for v in VERTEBRAE]
+    middles = [(one.centre[0] + other.centre[0]) / 2 for one, other in pairs if one and other]
+    return bool(middles) and abs(float(np.mean(middles))) > LARGEST_DISC_OFFSET_MM
+
+
 def check_region(level: Level, marks: Landmarks, side: Side, borders: tuple[float, float]) -> None:
-    """Refuse a side whose pedicles the image cuts, or beside whose slab a loose part of a structure lies."""
-    if any(marks.pedicles[(vertebra.value, side)].cut for vertebra in VERTEBRAE):
-        raise RefusedError("truncated_pedicle")
+    """Refuse a side whose pedicles the image or the label cuts, or beside whose slab a loose part lies."""
+    for vertebra in VERTEBRAE:
+        if marks.pedicles[(vertebra.value, side)].cut or _ends_beside(level, marks, vertebra, side, borders[1]):
+            raise RefusedError("truncated_pedicle")
     voxel = voxel_volume(level.affine)
     for _, centres in level.parts:
         place = marks.frame.to_frame(centres)
@@ -65,14 +84,25 @@ def check_region(level: Level, marks: Landmarks, side: Side, borders: tuple[floa
             raise RefusedError("disconnected_structure")
 
 
+def _ends_beside(level: Level, marks: Landmarks, vertebra: Structure, side: Side, border: float) -> bool:
+    """Whether a vertebra ends at the slab's lateral border though the image goes on."""
+    sign = side_sign(side)
+    place = marks.frame.to_frame(level.centres(vertebra))
+    last = place[int((sign * place[:, 0]).argmax())]
+    beyond = last + np.array([sign * LEAST_BESIDE_SLAB_MM, 0.0, 0.0])
+    return bool(sign * last[0] < border + LEAST_BESIDE_SLAB_MM and level.in_image(marks.frame, beyond))
+
+
 def check_outline(level: Level, marks: Landmarks, side: Side, borders: tuple[float, float], contour: Contour) -> None:
-    """Refuse an outline that the image's edge, or a missing superior articular process, has shaped."""
+    """Refuse an outline shaped by the image's edge, or by a missing part of the disc or superior articular process."""
     points, normals = contour.points, contour.normals
     grid = np.empty((2, len(points), 3))
     grid[..., 0] = side_sign(side) * np.asarray(borders)[:, None]
     grid[..., 1:] = points + 1.0 * normals
     if not level.in_image(marks.frame, grid).all():
         raise RefusedError("truncated_pedicle")
+    if _disc_recess(contour) > LARGEST_DISC_RECESS_MM:
+        raise RefusedError("incomplete_structure")
     middle = (points[:, 1].max() + points[:, 1].min()) / 2
     back = (-normals[:, 0] > POSTERIOR_NORMAL) & (points[:, 1] < middle)
     own = contour.parts[back] == parts_of.FACET
@@ -81,6 +111,24 @@ def check_outline(level: Level, marks: Landmarks, side: Side, borders: tuple[flo
     low, high = points[:, 1].min(), points[:, 1].max()
     if points[contour.parts == parts_of.FACET, 1].max() < low + FACET_SHARE * (high - low):
         raise RefusedError("truncated_posterior_elements")
+    if plateau_mm(process_top(level, marks, side, borders)) > LARGEST_PLATEAU_MM:
+        raise RefusedError("truncated_posterior_elements")
+
+
+def _disc_recess(contour: Contour) -> float:
+    """How far the disc's edge lies in front of the line between the hindmost points of the walls next to it, mm."""
+    edge = np.flatnonzero(contour.parts == parts_of.DISC_EDGE)
+    if not edge.size:
+        return 0.0
+    count, points = len(contour.points), contour.points
+    near = np.arange(1, round(_RIM_MM / OUTLINE_STEP_MM) + 1)
+    ends = []
+    for wall, index in ((parts_of.UPPER_WALL, edge[0] - near), (parts_of.LOWER_WALL, edge[-1] + near)):
+        own = points[index % count][contour.parts[index % count] == wall]
+        ends.append(own[own[:, 0].argmin()] if len(own) else points[index[0] % count])
+    above, below = ends
+    share = np.clip((above[1] - points[edge, 1]) / max(float(above[1] - below[1]), 1e-6), 0, 1)
+    return float((points[edge, 0] - (above[0] + share * (below[0] - above[0]))).max())
 
 
 def check_size(main: Main) -> None:

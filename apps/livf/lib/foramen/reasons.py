@@ -7,12 +7,13 @@ from typing import Final
 #: Codes that refuse a side.
 REFUSALS: Final[dict[str, str]] = {
     "missing_structure": "A vertebra or the disc is not in the label.",
+    "incomplete_structure": "Parts of a vertebra or the disc are missing from the label.",
     "disconnected_structure": "A large part of a vertebra or the disc is not connected with the rest of it.",
     "wrong_level_order": "The upper vertebra does not lie above the disc and the lower one below it.",
     "level_unclear": "It is not clear which level this is; name it to have it measured.",
     "wall_not_found": "The posterior wall of a vertebra's body, with the canal behind it, was not found.",
     "pedicle_not_found": "A pedicle that borders the foramen was not found.",
-    "truncated_pedicle": "The image ends in a pedicle or in the foramen.",
+    "truncated_pedicle": "The image or the label ends in a pedicle or in the foramen.",
     "opening_not_found": "No opening lies behind the posterior walls, between the pedicles.",
     "outline_split": "The opening is in several parts.",
     "outline_open": "The outline is not closed by bone and disc, with a joint of at most 2 mm.",

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from livf.lib.anatomy import BACKGROUND, L4
 from livf.lib.foramen import result as parts_of
 from livf.lib.foramen.level import Level
 from livf.lib.foramen.outline import Contour, Projection, outward_normals
@@ -51,6 +52,11 @@ _WALL_POINTS: Final = 8
 _CORNER_REACH: Final = 6.0
 _GROOVE: Final = 1.0
 _CORNER_RIDGE: Final = (0.05, 0.5, 2.0, 2.0)
+#: A disc that stands this far behind the wall, voxels, makes a groove; the face of the rim there is fitted to the
+#: vertebra's own centres from this far below the corner, voxels, with this pull of its coefficients.
+_PROUD: Final = 0.5
+_RIM_BELOW: Final = 0.3
+_RIM_RIDGE: Final = (0.01, 0.1, 0.1, 1.0, 1.0)
 _SMOOTH: Final = 2.5
 
 
@@ -111,7 +117,24 @@ def _with_corner(contour: Contour, projection: Projection, centres: Cloud, voxel
     move = np.maximum(share * (goal - now), 0.0) * voxel
     moved = points.copy()
     moved[stretch] += move[:, None] * normal
+    # A disc that stands behind the wall meets the vertebra's rounded rim further in front than the wall would have it.
+    below = points[first + 1 : first + 1 + _WALL_POINTS]
+    if -float(((below - moved[first - 1]) @ normal).min()) > _PROUD * voxel:
+        moved[first - 1] += _to_rim(centres, moved[first - 1], upwards, normal, depths, voxel) * voxel * normal
     return Contour(moved, outward_normals(moved), parts, contour.gap)
+
+
+def _to_rim(centres: Cloud, corner: Points, upwards: Points, normal: Points, depths: Points, voxel: float) -> float:
+    """How far in front of the corner the upper vertebra's own face lies at its height, voxels; never behind."""
+    offset = centres.places[:, 1:] - corner
+    outward, along = offset @ normal / voxel, offset @ upwards / voxel
+    near = (along > -_RIM_BELOW) & (along < _CORNER_REACH) & (np.abs(outward) < ACROSS) & (np.abs(depths) < 2.5 * DEPTH)
+    if near.sum() < 30:
+        return 0.0
+    basis = np.stack([np.ones(near.sum()), along[near], along[near] ** 2, depths[near], depths[near] ** 2], axis=1)
+    weight = np.exp(-0.5 * ((along[near] / ALONG) ** 2 + (depths[near] / DEPTH) ** 2))
+    face = _logistic(basis[None], outward[near][None], centres.upper[near][None], weight[None], _RIM_RIDGE)[0]
+    return float(np.clip(face[0], 0.0, _GROOVE))
 
 
 def _depth_of_bone(projection: Projection, points: Points) -> Points:
@@ -132,11 +155,13 @@ class Cloud:
     Attributes:
         places: ``(N, 3)``: M, A, S mm.
         bone: ``(N,)``: whether the voxel is bone or disc.
+        upper: ``(N,)``: whether it is the upper vertebra.
         tree: Search tree over (A, S).
     """
 
     places: Points
     bone: npt.NDArray[np.bool_]
+    upper: npt.NDArray[np.bool_]
     tree: cKDTree
 
 
@@ -149,13 +174,13 @@ def cloud(level: Level, frame: Frame, side: Side, borders: tuple[float, float], 
     first = np.maximum(np.floor(index.min(axis=0)).astype(int), 0)
     last = np.minimum(np.ceil(index.max(axis=0)).astype(int) + 1, level.label.shape)
     box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-    bone = (level.label[box] > 0).ravel()
+    kind = level.label[box].ravel()
     grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(first, last, strict=True)), indexing="ij"), axis=-1)
     world = grid.reshape(-1, 3) @ level.affine[:3, :3].T + level.affine[:3, 3]
     places = frame.to_frame(world) * [side_sign(side), 1.0, 1.0]
     near = ((places >= low) & (places <= high)).all(axis=1)
-    places, bone = places[near], bone[near]
-    return Cloud(places, bone, cKDTree(places[:, 1:]))
+    places, kind = places[near], kind[near]
+    return Cloud(places, kind > BACKGROUND, kind == L4.value, cKDTree(places[:, 1:]))
 
 
 def _apart(level: Level, direction: Points) -> float:

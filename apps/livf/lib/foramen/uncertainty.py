@@ -5,8 +5,8 @@ Three things are added as independent:
 - the voxels: the outline lies within a share of a voxel of the surface, over a stretch of some millimetres at a time;
 - the frame and the slab: the level is measured again with each turned or moved by its own standard deviation, to
   either side;
-- where the segmentation gives probabilities: how far apart their quarter and three-quarter surfaces lie on the
-  outline, as a shift of the whole boundary.
+- where the segmentation gives probabilities: how slowly they rise across the outline; a share of that moves the whole
+  boundary at once (FA), and each end of a length by what is found there (FH, FW).
 
 The constants are calibrated on synthetic spines with exact labels (see ``docs/foramen.md``). What it does not cover:
 a label that is wrong as a whole, another boundary convention (CT masks include the cortex), posture.
@@ -22,23 +22,24 @@ import numpy as np
 from livf.lib.foramen.constants import BORDERLINE_SD, THICK_SLICES_MM, THRESHOLD_HEIGHT_MM, THRESHOLD_WIDTH_MM
 from livf.lib.foramen.frame import Landmarks
 from livf.lib.foramen.level import Level
-from livf.lib.foramen.measurements import main_numbers
+from livf.lib.foramen.measurements import Main, main_numbers
 from livf.lib.foramen.outline import find_contour, project
+from livf.lib.foramen.probabilities import OF_OTHER_LENGTH, SHARED, Spread
 from livf.lib.foramen.reasons import RefusedError
 from livf.lib.foramen.result import Answer, Foraminoplasty, Frame, Numbers, Side
 
 #: SD of the frame's turn about L, A and S for voxels of 1 mm, degrees.
-FRAME_SD_DEG: Final = (0.3, 0.2, 0.5)
+FRAME_SD_DEG: Final = (0.1, 0.05, 0.25)
 #: SD of each of the slab's borders for voxels of 1 mm, mm.
-SLAB_SD_MM: Final = 0.4
+SLAB_SD_MM: Final = 0.2
 #: SD of the outline for voxels of 1 mm: of a length's two ends together, and of the whole outline at once.
-LENGTH_SD: Final = {"height_mm": 0.15, "width_mm": 0.29}
+LENGTH_SD: Final = {"height_mm": 0.14, "width_mm": 0.24}
 OTHER_LENGTH_SD: Final = 0.25
-SHIFT_SD_MM: Final = 0.035
+SHIFT_SD_MM: Final = 0.02
 #: Length along which the outline's error is the same, mm.
 STRETCH_MM: Final = 4.0
 #: SD of the outline at a point, share of a voxel.
-POINT_SD: Final = 0.07
+POINT_SD: Final = 0.06
 #: FA's SD is at least this share of it with slices of 3 mm and more. [DESIGN]
 THICK_SHARE: Final = 0.05
 #: A number that cannot be read again after a small turn is unsure by this share.
@@ -52,7 +53,8 @@ def standard_deviations(
     borders: tuple[float, float],
     numbers: Numbers,
     perimeter: float,
-    spread_mm: float,
+    spread: Spread | None = None,
+    main: Main | None = None,
 ) -> dict[str, float]:
     """One SD of each number, by name.
 
@@ -63,20 +65,23 @@ def standard_deviations(
         borders: The slab.
         numbers: What was measured.
         perimeter: Length of the outline, mm.
-        spread_mm: SD of the boundary's place from the probabilities, mm; 0 without.
+        spread: How unsure the boundary's place is, from the probabilities; None without.
+        main: Where FA, FH and FW were measured; needed with ``spread``.
     """
     voxel = float(np.prod(level.spacing) ** (1 / 3))
     thick = float(level.spacing.max())
     base = {"area_mm2": numbers.area_mm2, "height_mm": numbers.height_mm, "width_mm": numbers.width_mm}
     moved = _moved(level, marks, side, borders, thick)
-    point, shift = POINT_SD * voxel, float(np.hypot(SHIFT_SD_MM * voxel, spread_mm))
+    typical = spread.typical if spread else 0.0
+    point, shift = POINT_SD * voxel, float(np.hypot(SHIFT_SD_MM * voxel, SHARED * typical))
+    ends = _ends(main) if spread and main else {}
     area = np.sqrt(perimeter * STRETCH_MM) * point
     deviations = {"area_mm2": float(np.sqrt(area**2 + (shift * perimeter) ** 2 + moved["area_mm2"] ** 2))}
     for name, of_voxel in LENGTH_SD.items():
         if base[name] is not None:
-            own = of_voxel * voxel
-            deviations[name] = float(np.sqrt(own**2 + (2 * spread_mm) ** 2 + moved[name] ** 2))
-    length = float(np.hypot(OTHER_LENGTH_SD * voxel, 2 * spread_mm))
+            unsure = spread.of_length(name, ends[name]) if spread and name in ends else 0.0
+            deviations[name] = float(np.sqrt((of_voxel * voxel) ** 2 + unsure**2 + moved[name] ** 2))
+    length = float(np.hypot(OTHER_LENGTH_SD * voxel, np.sqrt(2) * OF_OTHER_LENGTH * typical))
     relative = moved["area_mm2"] / max(numbers.area_mm2, 1e-9)
     if thick >= THICK_SLICES_MM:
         deviations["area_mm2"] = max(deviations["area_mm2"], THICK_SHARE * numbers.area_mm2)
@@ -89,6 +94,14 @@ def standard_deviations(
     if numbers.section is not None:
         deviations["section_area_mm2"] = deviations["area_mm2"] * numbers.section.area_mm2 / numbers.area_mm2
     return deviations
+
+
+def _ends(main: Main) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
+    """Both ends of FH and FW, (A, S) mm."""
+    found = {"height_mm": ((float(main.top[0]), float(main.top[1])), (float(main.bottom[0]), float(main.bottom[1])))}
+    if main.width_segment:
+        found["width_mm"] = (main.width_segment.start, main.width_segment.end)
+    return found
 
 
 def _moved(

@@ -13,13 +13,13 @@ from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from livf import __version__
 from livf.lib.anatomy import TRAINED
 from livf.lib.config import Config
 from livf.lib.errors import LivfError, NotFoundError, UsageError
 from livf.lib.server.datastore import FolderDatastore
 from livf.lib.server.engine import Engine
 from livf.lib.server.tasks import BatchInfer, ForamenTask, Random, SegmentationTask
+from livf.version import __version__
 
 
 class LivfApp(MONAILabelApp):  # type: ignore[misc]  # monailabel has no types

@@ -14,7 +14,6 @@ import numpy as np
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from livf import __version__
 from livf.lib.anatomy import DISC, STRUCTURES
 from livf.lib.errors import LivfError, UsageError
 from livf.lib.export.display import with_foramina
@@ -27,6 +26,7 @@ from livf.lib.server.engine import Engine
 from livf.lib.server.naming import at, storing
 from livf.lib.server.tasks.segmentation import point_of, result_suffix
 from livf.lib.values import Segmentation, Volume
+from livf.version import __version__
 
 logger = logging.getLogger(__name__)
 
