@@ -14,15 +14,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from livf.cli import data, measure, run, segment, server
+from livf.cli import data, evaluate, measure, run, segment, server, train
 from livf.cli.arguments import RESEARCH_USE
 from livf.lib.errors import LivfError
 
 _NETWORK = 'install livf with its network: pip install "livf[segment]"'
+_EVALUATION = 'install livf with its evaluation: pip install "livf[evaluate]"'
+_TRAINING = 'install livf with its training: pip install "livf[train]"'
 _SERVER = "the server needs the pinned environment: run `make setup` in a checkout and use its .venv"
 #: Packages that not every install has, and what to do where one is missing.
 _OPTIONAL = {
     **dict.fromkeys(("torch", "safetensors", "cc3d"), _NETWORK),
+    **dict.fromkeys(("filelock", "tensorboard"), _TRAINING),
+    **dict.fromkeys(("matplotlib", "statsmodels"), _EVALUATION),
     **dict.fromkeys(("monailabel", "monai", "uvicorn", "fastapi", "starlette", "psutil"), _SERVER),
 }
 
@@ -72,6 +76,10 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     segment.add,
     measure.add,
     run.add,
+    train.add_train,
+    train.add_crossval,
+    evaluate.add_evaluate,
+    evaluate.add_agree,
     server.add_serve,
     server.add_demo,
     data.add,

@@ -16,7 +16,9 @@ from livf.lib.anatomy import TRAINED
 from livf.lib.errors import ModelError
 
 Normalisation = Literal["zscore"]
-Architecture = Literal["unet3d"]
+#: ``unet3d``: Çiçek's at the grid's resolution. ``unet3d_cells``: the same at half of it, on cells of 2x2x2 voxels that
+#: enter as eight channels and leave as eight voxels a class.
+Architecture = Literal["unet3d", "unet3d_cells"]
 Triple = tuple[float, float, float]
 Shape = tuple[int, int, int]
 
@@ -44,11 +46,16 @@ class NetworkConfig:
 
     Attributes:
         architecture: Its name.
-        widths: Feature channels of each level, from full resolution down.
+        widths: Feature channels of each level, from the finest down.
     """
 
     architecture: Architecture = "unet3d"
     widths: tuple[int, ...] = (16, 32, 64, 128)
+
+    @property
+    def cell(self) -> int:
+        """Voxels along each edge of a cell that the network works on as one."""
+        return 2 if self.architecture == "unet3d_cells" else 1
 
     def check(self) -> None:
         """Raise ValueError on values that make no network."""

@@ -64,7 +64,7 @@ def save_model(
 
     Args:
         folder: Made when missing.
-        state_dict: Of a ``UNet3D(config.network.widths)``.
+        state_dict: Of the network of ``config.network``.
         config: Architecture and preprocessing.
         metadata: What else to keep: training settings, data seeds, metrics, commit. Plain JSON values.
 
@@ -129,10 +129,9 @@ def _fill(config: ModelConfig, tensors: Mapping[str, torch.Tensor], where: str) 
     """A network of the architecture with these weights."""
     import torch
 
-    from livf.lib.anatomy import CHANNELS
-    from livf.lib.segmentation.network import UNet3D
+    from livf.lib.segmentation.network import build
 
-    network = UNet3D(config.network.widths, out_channels=CHANNELS)
+    network = build(config.network)
     wanted = network.state_dict()
     for name in sorted(set(wanted) ^ set(tensors)):
         raise ModelError(f"{'lacks' if name in wanted else 'has an unknown'} tensor {name!r}", where, _AGAIN)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from livf.lib.anatomy import DISC, L4, L5
 from livf.lib.synthesis.implicit import FAR, Floats, Part, Pose, Solid, radial, rod, smooth_max
 from livf.lib.synthesis.morphometry import DISC_ABOVE, DISC_BELOW, L3, SACRUM, Anatomy, DiscSize, VertebraSize
+from livf.lib.synthesis.walls import posterior_wall
 
 #: From the head down.
 COLUMN: Final = (L3, DISC_ABOVE, L4.name, DISC.name, L5.name, DISC_BELOW, SACRUM)
@@ -54,10 +56,13 @@ class Spine:
             about_superior=anatomy.axial_rotation, about_anterior=anatomy.coronal_tilt, about_left=-anatomy.disc_tilt
         )
         self.poses = _stack(anatomy, level)
-        #: L4 and L5: origin on the body's posterior wall.
-        self.walls = {name: self.poses[name] for name in (L4.name, L5.name)}
         self.frame = _frame(self.poses)
         self._solids = _solids(anatomy, self.poses)
+
+    @cached_property
+    def walls(self) -> dict[str, Pose]:
+        """L4 and L5: the plane of the bone's posterior wall, origin on it at mid-height of the body."""
+        return {name: posterior_wall(partial(self.distance, name), self.poses[name]) for name in (L4.name, L5.name)}
 
     def distance(self, structure: str, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Signed function of a structure at RAS mm points ``(..., 3)``: negative inside, at most :data:`FAR`."""

@@ -6,7 +6,6 @@ Arrays have the network's axes (superior, right, anterior).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -14,36 +13,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far a case is varied. Standard deviations unless said otherwise; shares are probabilities.
-
-    Attributes:
-        turn_degrees: Rotation about each axis.
-        shift_mm: Translation along each axis, uniform within plus or minus.
-        scale: Relative size, standard deviation.
-        mirror: Share of cases mirrored left to right (the structures lie on the midline, so labels stay).
-        contrast: Strength of the random tone curve.
-        shading: Strength of the smooth multiplicative field.
-        noise: Largest standard deviation of added noise, in units of the image's own.
-        blur_voxels: Largest standard deviation of the blur.
-        thick_share: Share of cases seen as a stack of thick slices along a random axis.
-        thick_mm: Thickest slice.
-        crop_share: Share of cases that lose slices at the ends of an axis.
-    """
-
-    turn_degrees: float = 5.0
-    shift_mm: float = 9.0
-    scale: float = 0.05
-    mirror: float = 0.5
-    contrast: float = 0.25
-    shading: float = 0.25
-    noise: float = 0.25
-    blur_voxels: float = 0.8
-    thick_share: float = 0.25
-    thick_mm: float = 4.5
-    crop_share: float = 0.35
+from livf.lib.training.settings import Augmentation
 
 
 def augment(
@@ -57,6 +27,7 @@ def augment(
     settings: Augmentation | None,
     soft: bool,
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    covered: tuple[slice, slice, slice] | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Vary one case and sample it on a box around its middle.
 
@@ -70,28 +41,33 @@ def augment(
         settings: How far to vary; None samples the box as it is.
         soft: Interpolate the target (for coarse grids); else the nearest label's one-hot.
         offset: Where the box's middle lies from the case's middle, voxels.
+        covered: Part of ``image`` that was scanned; None for all of it.
 
     Returns:
-        The z-scored image ``(1, *shape)`` (0 where cropped away), and the target ``(channels, *shape)``.
+        The z-scored image ``(1, *shape)`` (0 where nothing was scanned or it was cropped away), and the target
+        ``(channels, *shape)``.
     """
     source = torch.from_numpy(np.ascontiguousarray(image))[None, None]
     grid = _grid(source.shape[2:], shape, spacing, rng, settings, offset)
     sampled = F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, 0]
     classes = torch.from_numpy(np.ascontiguousarray(label))
     if soft:
-        one_hot = F.one_hot(classes.long(), channels).permute(3, 0, 1, 2).float()[None]
-        target = F.grid_sample(one_hot, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+        # The background is what is left: one channel less to sample.
+        one_hot = torch.stack([(classes == value).float() for value in range(1, channels)])[None]
+        found = F.grid_sample(one_hot, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+        target = torch.cat((1 - found.sum(0, keepdim=True).clamp(max=1), found))
     else:
         nearest = F.grid_sample(
             classes[None, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
         )[0, 0]
         target = torch.stack([(nearest == value).float() for value in range(channels)])
     picture = sampled.numpy()
-    inside = np.ones(shape, dtype=bool)
+    inside = np.ones(shape, dtype=bool) if covered is None else _scanned(grid, image.shape, covered)
     if settings is not None:
         picture = _thicken(picture, spacing, rng, settings)
         picture = _shade(picture, rng, settings)
-        inside = _crop(shape, rng, settings)
+        inside &= _crop(shape, rng, settings)
+    if not inside.all():
         target = torch.where(torch.from_numpy(inside), target, torch.zeros(()))
         target[0][~torch.from_numpy(inside)] = 1
     kept = picture[inside]
@@ -130,6 +106,17 @@ def _grid(
     scaled = np.diag(2 / size) @ matrix @ np.diag(extent / 2)
     theta = np.concatenate((scaled[::-1, ::-1], (2 * shift / size)[::-1, None]), axis=1)
     return F.affine_grid(torch.from_numpy(theta.copy()).float()[None], [1, 1, *shape], align_corners=False)
+
+
+def _scanned(grid: torch.Tensor, size: tuple[int, ...], covered: tuple[slice, slice, slice]) -> npt.NDArray[np.bool_]:
+    """Which sampling positions lie in the covered part of the source."""
+    inside = np.ones(tuple(grid.shape[1:4]), dtype=bool)
+    for axis, (length, part) in enumerate(zip(size, covered, strict=True)):
+        at = grid[0, ..., 2 - axis]
+        # The outer faces of the first and the last voxel.
+        low, high = 2 * part.start / length - 1, 2 * part.stop / length - 1
+        inside &= ((at >= low - 1e-6) & (at <= high + 1e-6)).numpy()
+    return inside
 
 
 def _thicken(

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from livf.lib.storage import writing
 
 _SEPARATOR = "/"
+_NUMBERS = ("step", "seconds", "best", "losses", "scale", "finished")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class Checkpoint:
         weights: The network.
         average: Exponential moving average of the weights.
         optimiser: State of the optimiser, by parameter and name.
+        losses: Of the steps since the last validation.
+        scale: Of fp16's loss scaling: the factor, and steps since it last grew. Empty for other arithmetic.
+        finished: Whether the training is over.
     """
 
     step: int
@@ -36,6 +40,9 @@ class Checkpoint:
     weights: dict[str, torch.Tensor]
     average: dict[str, torch.Tensor]
     optimiser: dict[str, torch.Tensor]
+    losses: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    finished: bool = False
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -44,7 +51,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     for group in ("weights", "average", "optimiser"):
         for name, tensor in getattr(checkpoint, group).items():
             tensors[group + _SEPARATOR + name] = tensor.detach().clone().contiguous()
-    numbers = {"step": checkpoint.step, "seconds": checkpoint.seconds, "best": checkpoint.best}
+    numbers = {name: getattr(checkpoint, name) for name in _NUMBERS}
     with writing(path) as temporary:
         save_file(tensors, temporary, metadata={"numbers": json.dumps(numbers)})
 
@@ -57,7 +64,16 @@ def load(path: Path) -> Checkpoint:
         for key in file.keys():  # noqa: SIM118 - not a mapping
             group, name = key.split(_SEPARATOR, 1)
             groups[group][name] = file.get_tensor(key)
-    return Checkpoint(int(numbers["step"]), float(numbers["seconds"]), float(numbers["best"]), **groups)
+    return Checkpoint(
+        step=int(numbers["step"]),
+        seconds=float(numbers["seconds"]),
+        best=float(numbers["best"]),
+        # Runs of scripts/train_weights.py from before these were kept.
+        losses=tuple(numbers.get("losses", ())),
+        scale=tuple(numbers.get("scale", ())),
+        finished=bool(numbers.get("finished", False)),
+        **groups,
+    )
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -1,155 +1,345 @@
-"""The training loop: Dice and cross-entropy, Adam, a moving average of the weights, resumable within a time budget."""
+"""The training loop: Dice and cross-entropy, Adam, in one process or several, resumable after any kind of end."""
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from monai.inferers import SimpleInferer
 from monai.losses import DiceCELoss
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler
 
+from livf.lib.anatomy import CHANNELS
 from livf.lib.segmentation.network import UNet3D
 from livf.lib.training import checkpoints
+from livf.lib.training.distributed import Ranks
+from livf.lib.training.log import Log
+from livf.lib.training.numerics import Numerics
+from livf.lib.training.schedule import Schedule
+from livf.lib.training.statistics import RunningStatistics
 
-Case = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+#: The micro-batches of a step (from 0), each the keys of its cases: all of them, whatever the process.
+Steps = Callable[[int], Sequence[Sequence[Any]]]
+
+CHECKPOINT: Final = "checkpoint.safetensors"
+BEST: Final = "best.safetensors"
 
 
 class Cases(Protocol):
-    """Training cases by number: image ``(1, S, R, A)`` and target ``(C, S, R, A)``."""
+    """Training cases by key: image ``(1, S, R, A)`` and target ``(C, S, R, A)``."""
 
-    def __getitem__(self, number: int) -> Case:
+    def __getitem__(self, key: Any) -> Pair:
+        """One case."""
+
+
+class Validation(Protocol):
+    """Validation cases by number: image ``(1, S, R, A)`` and label ``(S, R, A)``."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         """One case."""
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Plan:
     """How a network is trained.
 
     Attributes:
-        minutes: Time budget; the learning rate falls to zero over it.
-        rate: Largest learning rate (Adam).
-        batch: Cases a step.
-        warm_up: Steps over which the learning rate rises.
-        average: Decay of the moving average of the weights.
+        schedule: Learning rates, and when it is over.
+        steps: Which cases a step sees.
         check_every: Steps between validations.
-        save_every: Seconds between checkpoints.
+        average: Decay of the moving average of the weights, a step; 0 for none.
+        clip: Largest norm of the gradient; 0 for no bound.
+        save_every: Seconds between checkpoints, beside those at validations.
+        workers: Processes that prepare cases; 0: this one.
     """
 
-    minutes: float
-    rate: float = 2e-3
-    batch: int = 2
-    warm_up: int = 20
-    average: float = 0.99
+    schedule: Schedule
+    steps: Steps
     check_every: int = 100
-    save_every: float = 120.0
+    average: float = 0.99
+    clip: float = 5.0
+    save_every: float = 60.0
+    workers: int = 1
 
 
-class _From(Sampler[int]):
-    """Case numbers from where a run stopped."""
+@dataclass(frozen=True)
+class Status:
+    """Where a training stands.
 
-    def __init__(self, first: int) -> None:
-        self.first = first
+    Attributes:
+        step: Steps done.
+        share: Share of the training done, 0 to 1.
+        seconds: Time spent.
+        loss: Of the last step.
+        best: Best validation score so far, -1 for none.
+    """
 
-    def __iter__(self) -> object:  # type: ignore[override]
-        return iter(range(self.first, 10**9))
+    step: int
+    share: float
+    seconds: float
+    loss: float
+    best: float
+
+
+def loss_function() -> DiceCELoss:
+    """Soft Dice over all classes of a micro-batch, plus cross-entropy."""
+    return DiceCELoss(softmax=True, include_background=True, batch=True, lambda_dice=1.0, lambda_ce=1.0)
+
+
+class _MicroBatches(Sampler[list[Any]]):
+    """Keys of this process's micro-batches that have cases, from a step on."""
+
+    def __init__(self, plan: Plan, first: int, ranks: Ranks) -> None:
+        self._plan, self._first, self._ranks = plan, first, ranks
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        step = self._first
+        # A schedule by time ends by the loop's own clock.
+        while self._plan.schedule.rate(step, 0.0) is not None:
+            for part in self._plan.steps(step)[self._ranks.rank :: self._ranks.world]:
+                if len(part):
+                    yield list(part)
+            step += 1
 
 
 def fit(
     network: UNet3D,
     cases: Cases,
-    validation: Sequence[Case],
+    validation: Validation,
     run: Path,
-    schedule: Schedule,
+    plan: Plan,
     *,
-    device: str = "cpu",
-    workers: int = 1,
+    numerics: Numerics,
+    device: torch.device,
+    ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+    tensorboard: bool = False,
+    tell: Callable[[Status], None] | None = None,
 ) -> None:
-    """Train ``network`` in folder ``run`` until the time budget is used up; resume if the folder has a checkpoint.
+    """Train ``network`` in folder ``run`` until its schedule ends; resume if the folder has a checkpoint.
 
     Leaves ``checkpoint.safetensors`` (to go on from), ``best.safetensors`` (the averaged weights with the best
-    validation score) and ``log.jsonl`` (a line every ten steps).
+    validation score, or the last ones where nothing is validated) and ``log.jsonl``.
     """
-    kind = torch.device(device).type
-    network.to(device)
-    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # missing in torch's stubs
-    average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    optimiser = torch.optim.Adam(network.parameters(), lr=schedule.rate)
-    step, spent, best = 0, 0.0, -1.0
-    saved = run / "checkpoint.safetensors"
-    if saved.exists():
-        state = checkpoints.load(saved)
-        network.load_state_dict(state.weights)
-        average = {name: tensor.to(device) for name, tensor in state.average.items()}
-        checkpoints.restore_optimiser(optimiser, state.optimiser)
-        step, spent, best = state.step, state.seconds, state.best
-    loss_of = DiceCELoss(softmax=True, include_background=True, batch=True, lambda_dice=1.0, lambda_ce=1.0)
-    half = kind == "cuda" or _has_bf16()
-    loader: DataLoader[Any] = DataLoader(
-        cases,  # type: ignore[arg-type]
-        batch_size=schedule.batch,
-        sampler=_From(step * schedule.batch),
-        num_workers=workers,
-        prefetch_factor=2 if workers else None,
-    )
-    start = time.monotonic() - spent
-    last_save = last_log = time.monotonic()
-    recent: list[float] = []
-    budget = schedule.minutes * 60
-    network.train()
-    for images, targets in loader:
-        spent = time.monotonic() - start
-        if spent >= budget:
-            break
-        rate = schedule.rate * min(1.0, (step + 1) / schedule.warm_up) * 0.5 * (1 + math.cos(math.pi * spent / budget))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        pictures = images.to(device, memory_format=torch.channels_last_3d)
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=half):
-            logits = network(pictures)
-        loss = loss_of(logits.float(), targets.to(device))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        step += 1
-        _update(average, network, min(schedule.average, (step + 1) / (step + 10)))
-        recent.append(float(loss.detach()))
-        if step % 10 == 0:
-            now = time.monotonic()
-            line: dict[str, object] = {
-                "step": step,
-                "seconds": round(spent),
-                "loss": float(np.mean(recent)),
-                "rate": rate,
-                "step_s": round((now - last_log) / 10, 2),
-            }
-            recent, last_log = [], now
-            _log(run, line)
-        if step % schedule.check_every == 0:
-            best = _check(network, average, validation, run, step, best, device, half)
-        if time.monotonic() - last_save > schedule.save_every:
+    _Fit(network, cases, validation, run, plan, numerics, device, ranks).run(tensorboard, tell)
+
+
+class _Fit:
+    """One training under way."""
+
+    def __init__(
+        self,
+        network: UNet3D,
+        cases: Cases,
+        validation: Validation,
+        run: Path,
+        plan: Plan,
+        numerics: Numerics,
+        device: torch.device,
+        ranks: Ranks,
+    ) -> None:
+        self.network, self.cases, self.validation, self.folder, self.plan = network, cases, validation, run, plan
+        self.numerics, self.device, self.ranks = numerics, device, ranks
+        network.to(device)
+        network.to(memory_format=numerics.memory_format)  # type: ignore[call-overload]  # missing in torch's stubs
+        self.average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=numerics.precision == "fp16")
+        self.loss = loss_function()
+        self.step, self.spent, self.best, self.finished = 0, 0.0, -1.0, False
+        self.losses: list[float] = []
+        if (run / CHECKPOINT).exists():
+            self._restore(checkpoints.load(run / CHECKPOINT))
+        self.statistics = RunningStatistics(network)
+        self.trained: nn.Module = network
+        if ranks.world > 1:
+            # The running averages are kept alike by RunningStatistics.
+            self.trained = DistributedDataParallel(
+                network, device_ids=[device.index] if device.type == "cuda" else None, forward_sync_buffers=False
+            )
+
+    def run(self, tensorboard: bool, tell: Callable[[Status], None] | None) -> None:
+        """Go on to the end."""
+        if self.finished:
+            return
+        with Log(self.folder, self.step, tensorboard=tensorboard) if self.ranks.first else nullcontext() as log:
+            batches = iter(self._loader())
+            start = time.monotonic() - self.spent
             last_save = time.monotonic()
-            _save(saved, step, time.monotonic() - start, best, network, average, optimiser)
-    best = _check(network, average, validation, run, step, best, device, half)
-    _save(saved, step, spent, best, network, average, optimiser)
+            self.network.train()
+            while (rate := self.plan.schedule.rate(self.step, self.spent)) is not None:
+                loss = self._step(batches, rate)
+                self.step += 1
+                self.spent = self._same(time.monotonic() - start)
+                self.losses.append(loss)
+                if log is not None:
+                    log.step(self.step, {"loss": loss, "rate": rate, "seconds": round(self.spent, 2)})
+                checked = self.step % self.plan.check_every == 0
+                if checked:
+                    self._check(log)
+                if checked or time.monotonic() - last_save > self.plan.save_every:
+                    self._save()
+                    last_save = time.monotonic()
+                if tell is not None:
+                    done = self.plan.schedule.share(self.step, self.spent)
+                    tell(Status(self.step, done, self.spent, loss, self.best))
+            if self.losses:
+                self._check(log)
+            self.finished = True
+            self._save()
+
+    def _loader(self) -> DataLoader[Any]:
+        workers = self.plan.workers
+        return DataLoader(
+            self.cases,  # type: ignore[arg-type]  # any object that can be indexed
+            batch_sampler=_MicroBatches(self.plan, self.step, self.ranks),
+            num_workers=workers,
+            prefetch_factor=2 if workers else None,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def _step(self, batches: Iterator[Any], rate: float) -> float:
+        """One step of the optimiser; its loss, the mean over the step's cases."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        parts = self.plan.steps(self.step)
+        total = sum(len(part) for part in parts)
+        mine = parts[self.ranks.rank :: self.ranks.world]
+        many = len(parts) > 1
+        if many:
+            self.statistics.start()
+        loss = torch.zeros((), device=self.device)
+        self.optimiser.zero_grad(set_to_none=True)
+        for place, part in enumerate(mine):
+            share = len(part) / total
+            waits = isinstance(self.trained, DistributedDataParallel) and place < len(mine) - 1
+            with self.trained.no_sync() if waits else nullcontext():  # type: ignore[operator]
+                if len(part):
+                    images, targets = next(batches)
+                    pictures = images.to(self.device, memory_format=self.numerics.memory_format, non_blocking=True)
+                    with self.numerics.autocast(self.device):
+                        logits = self.trained(pictures)
+                    value = self.loss(logits.float(), targets.to(self.device, non_blocking=True)) * share
+                    loss += value.detach()
+                    # DDP takes the mean over the processes; the shares make it a sum.
+                    self.scaler.scale(value * self.ranks.world).backward()
+                    if many:
+                        self.statistics.after(share)
+                else:
+                    self._take_part()
+        if many:
+            self.statistics.finish(self.ranks)
+        if self.plan.clip:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.plan.average:
+            _update(self.average, self.network, min(self.plan.average, (self.step + 2) / (self.step + 11)))
+        return float(self.ranks.add_up(loss))
+
+    def _take_part(self) -> None:
+        """A pass without a case, for a process that has none in an epoch's last step: the others wait for it."""
+        self.network.eval()  # leaves the running averages alone
+        size = self.network.multiple
+        nothing = torch.zeros((1, 1, size, size, size), device=self.device)
+        (self.trained(nothing).sum() * 0).backward()
+        self.network.train()
+
+    def _check(self, log: Log | None) -> None:
+        """Score the weights on the validation cases; keep them when they are the best so far."""
+        weights = self._weights()
+        line: dict[str, object] = {"training": float(np.mean(self.losses))}
+        self.losses = []
+        if len(self.validation):
+            scores = self._scores(weights)
+            mean = scores.mean(axis=0)
+            line |= {"validation": [round(float(v), 4) for v in mean], "worst": round(float(scores.min()), 4)}
+            better = float(mean.mean()) > self.best
+            self.best = max(self.best, float(mean.mean()))
+        else:
+            better = True
+        if log is not None:
+            log.validation(self.step, line)
+        if better and self.ranks.first:
+            checkpoints.save(self.folder / BEST, checkpoints.Checkpoint(self.step, 0.0, self.best, weights, {}, {}))
+
+    def _scores(self, weights: Mapping[str, torch.Tensor]) -> npt.NDArray[np.float64]:
+        """Dice of each validation case and structure, ``(N, C - 1)``; each process scores its share of the cases."""
+        current = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        self.network.load_state_dict(weights)
+        self.network.eval()
+        infer = SimpleInferer()
+        scores = torch.zeros((len(self.validation), CHANNELS - 1), dtype=torch.float64, device=self.device)
+        with torch.inference_mode(), self.numerics.autocast(self.device):
+            for number in range(self.ranks.rank, len(self.validation), self.ranks.world):
+                image, label = self.validation[number]
+                picture = torch.from_numpy(image)[None].to(self.device, memory_format=self.numerics.memory_format)
+                found = infer(picture, self.network)[0].float().argmax(0)
+                scores[number] = torch.tensor(dice(found, torch.from_numpy(label).to(self.device), CHANNELS))
+        self.network.load_state_dict(current)
+        self.network.train()
+        return np.asarray(self.ranks.add_up(scores).cpu().numpy())
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        source = self.average if self.plan.average else self.network.state_dict()
+        return {name: tensor.detach().clone() for name, tensor in source.items()}
+
+    def _same(self, seconds: float) -> float:
+        """The first process's clock, so that all end at the same step."""
+        if self.ranks.world == 1:
+            return seconds
+        clock = torch.tensor(seconds if self.ranks.first else 0.0, dtype=torch.float64, device=self.device)
+        return float(self.ranks.add_up(clock))
+
+    def _restore(self, state: checkpoints.Checkpoint) -> None:
+        self.network.load_state_dict(state.weights)
+        self.average = {name: tensor.to(self.device) for name, tensor in state.average.items()}
+        checkpoints.restore_optimiser(self.optimiser, state.optimiser)
+        self.step, self.spent, self.best, self.finished = state.step, state.seconds, state.best, state.finished
+        self.losses = list(state.losses)
+        if state.scale:
+            self.scaler.load_state_dict(
+                self.scaler.state_dict() | {"scale": state.scale[0], "_growth_tracker": int(state.scale[1])}
+            )
+
+    def _save(self) -> None:
+        if not self.ranks.first:
+            return
+        scale = self.scaler.state_dict()
+        checkpoints.save(
+            self.folder / CHECKPOINT,
+            checkpoints.Checkpoint(
+                step=self.step,
+                seconds=self.spent,
+                best=self.best,
+                weights=self.network.state_dict(),
+                average=self.average if self.plan.average else {},
+                optimiser=checkpoints.optimiser_tensors(self.optimiser),
+                losses=tuple(self.losses),
+                scale=(scale["scale"], scale["_growth_tracker"]) if scale else (),
+                finished=self.finished,
+            ),
+        )
 
 
-def dice(probable: torch.Tensor, target: torch.Tensor) -> list[float]:
-    """Dice of each class but the background, of two one-hot-like arrays ``(C, ...)`` after the largest is taken."""
-    classes = probable.shape[0]
-    predicted, true = probable.argmax(0), target.argmax(0)
+def dice(found: torch.Tensor, true: torch.Tensor, classes: int) -> list[float]:
+    """Dice of each class but the background, of two arrays of class numbers of one shape; 1 where both have none."""
     scores = []
     for value in range(1, classes):
-        one, two = predicted == value, true == value
+        one, two = found == value, true == value
         total = int(one.sum() + two.sum())
         scores.append(2 * int((one & two).sum()) / total if total else 1.0)
     return scores
@@ -187,61 +377,5 @@ def _update(average: dict[str, torch.Tensor], network: nn.Module, decay: float) 
                 average[name].copy_(tensor)
 
 
-def _check(
-    network: UNet3D,
-    average: dict[str, torch.Tensor],
-    validation: Sequence[Case],
-    run: Path,
-    step: int,
-    best: float,
-    device: str,
-    half: bool,
-) -> float:
-    """Score the averaged weights on the validation cases; keep them when they are the best so far."""
-    current = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    network.load_state_dict(average)
-    network.eval()
-    scores = []
-    with torch.inference_mode(), torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=half):
-        for image, target in validation:
-            picture = torch.from_numpy(image)[None].to(device, memory_format=torch.channels_last_3d)
-            scores.append(dice(network(picture)[0].float().cpu(), torch.from_numpy(target)))
-    network.load_state_dict(current)
-    network.train()
-    mean = np.mean(scores, axis=0)
-    _log(run, {"step": step, "validation": [round(float(v), 4) for v in mean], "worst": float(np.min(scores))})
-    if mean.mean() > best:
-        best = float(mean.mean())
-        checkpoints.save(run / "best.safetensors", checkpoints.Checkpoint(step, 0.0, best, average, {}, {}))
-    return best
-
-
-def _save(
-    path: Path,
-    step: int,
-    spent: float,
-    best: float,
-    network: nn.Module,
-    average: dict[str, torch.Tensor],
-    optimiser: torch.optim.Optimizer,
-) -> None:
-    state = checkpoints.Checkpoint(
-        step, spent, best, network.state_dict(), average, checkpoints.optimiser_tensors(optimiser)
-    )
-    checkpoints.save(path, state)
-
-
-def _log(run: Path, line: dict[str, object]) -> None:
-    with (run / "log.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def _has_bf16() -> bool:
-    """Whether this CPU computes in bfloat16; without it autocast is slower than float32."""
-    try:
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-
-
-__all__ = ["Case", "Cases", "Schedule", "dice", "fit", "grow"]
+__all__ = ["BEST", "CHECKPOINT", "Cases", "Pair", "Plan", "Status", "Steps", "Validation", "dice", "fit", "grow",
+           "loss_function"]  # fmt: skip
