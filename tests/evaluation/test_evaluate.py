@@ -18,10 +18,11 @@ from livf.cli import main
 from livf.lib.anatomy import DISC, L4, L5
 from livf.lib.errors import InputError
 from livf.lib.evaluation import Reading, Settings, evaluate, match, read_cases, score
+from livf.lib.evaluation.figures import models_figure
 from livf.lib.evaluation.overlap import dice_table
 from livf.lib.evaluation.scoring import score_all
 from livf.lib.evaluation.summary import mean_over
-from livf.lib.foramen import measure
+from livf.lib.foramen import SIDES, measure
 from livf.lib.images import write_label
 
 pytestmark = pytest.mark.slow
@@ -254,6 +255,13 @@ def test_hostile_names_are_only_text(cohort, tmp_path):
     assert "<script>" not in report and "&lt;script&gt;" in report
     assert "<b>" not in report
     assert "\\|" in (tmp_path / "tables" / "table3_groups.md").read_text()
+
+
+def test_a_name_is_no_formula():
+    pictures = {(who, side): np.zeros((4, 4, 3), np.uint8) for who in ("automatic", "manual") for side in SIDES}
+    figure = models_figure(pictures, "case $x_1$ \\frac")
+    assert figure.get_suptitle() == "case $x_1$ \\frac"
+    figure.draw_without_rendering()
 
 
 def test_nothing_to_score_is_an_error(cohort, tmp_path):

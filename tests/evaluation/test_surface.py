@@ -61,7 +61,7 @@ def test_it_is_what_monai_computes(seed):
     index = np.stack(
         np.meshgrid(*(np.arange(n) * s for n, s in zip((24, 22, 12), spacing, strict=True)), indexing="ij")
     )
-    centres = rng.uniform(6, 9, (2, 3)) + [[0, 0, 3], [1, 0, 4]]
+    centres = rng.uniform(6, 9, (2, 3)) + np.array([[0, 0, 3], [1, 0, 4]])
     one, two = (
         np.linalg.norm(index - c[:, None, None, None], axis=0) < r for c, r in zip(centres, (5, 5.6), strict=True)
     )

@@ -183,9 +183,8 @@ def equivalence(first: npt.ArrayLike, second: npt.ArrayLike, margin: float) -> E
     difference = one - two
     if difference.size < 2:
         return Equivalence(margin, math.nan, math.nan, math.nan)
-    if np.ptp(difference) <= 1e-9 * float(
-        np.abs(one).max()
-    ):  # no spread: t is infinite, and the bias lies within the margin or not
+    # Without spread t is infinite, and the bias lies within the margin or not.
+    if np.ptp(difference) <= 1e-9 * float(np.abs(one).max()):
         bias = float(difference[0])
         return Equivalence(margin, 0.0 if abs(bias) < margin else 1.0, bias, bias)
     p, _, _ = ttost_paired(one, two, -margin, margin)

@@ -14,10 +14,10 @@ from livf.lib.foramen import SENTENCES
 
 Agreements = Mapping[str, Agreement]
 
-_CLUSTERED: Final = "95 % CI, patients drawn"
+_DRAWN: Final = "patients drawn"
 _PLAIN_NOTE: Final = (
     "In brackets: plain 95 % confidence intervals, which take the sides for independent. Left and right of one patient "
-    'are not: the columns "patients drawn" are percentile intervals of a bootstrap that draws whole patients.'
+    "are not: columns with patients drawn hold 95 % percentile intervals of a bootstrap that draws whole patients."
 )
 _PAPER_NOTE: Final = "paper: Chen et al. 2022, one mean ± SD a measure; - where the figure is not held here."
 _CRITERIA: Final = {"height_mm": "FH ≤ 15 mm", "width_mm": "FW ≤ 8 mm", "either": "either"}
@@ -28,15 +28,17 @@ def means_table(found: Agreements) -> Table:
     rows = []
     for measure, one in _measured(found):
         mean, sd = figure("foramen", measure.key, "mean"), figure("foramen", measure.key, "sd")
-        beside = NOT_GIVEN if mean is None or sd is None else f"{mean} ± {sd}"
+        beside = NOT_GIVEN
+        if isinstance(mean, float) and isinstance(sd, float):
+            beside = spread((mean, sd), measure.places)
         rows.append((
             _title(measure), str(one.n), str(one.patients), spread(one.first, measure.places),
             spread(one.second, measure.places), beside, probability(one.wilcoxon_p),
             printed("foramen", measure.key, "wilcoxon_p"), estimate(one.pearson), _of(one, "pearson"),
             printed("foramen", measure.key, "pearson_r"),
         ))  # fmt: skip
-    head = ("measure", "sides", "patients", "automatic, mean ± SD", "manual, mean ± SD", "paper", "Wilcoxon P",
-            "paper", "Pearson R", _CLUSTERED, "paper")  # fmt: skip
+    head = ("measure", "sides", "patients", "automatic, mean ± SD", "manual, mean ± SD", "paper, mean ± SD",
+            "Wilcoxon P", "paper, P", "Pearson R", f"R, {_DRAWN}", "paper, R")  # fmt: skip
     note = "Wilcoxon signed-rank test, two-sided. P above 0.05 is no proof of equality: see the equivalence tests."
     return Table(
         "foramen_means", "Foramina: automatic against manual", head, tuple(rows), (note, _PLAIN_NOTE, _PAPER_NOTE)
@@ -50,7 +52,8 @@ def icc_table(found: Agreements) -> Table:
          estimate(one.icc.consistent), _of(one, "icc3"), grade(one.icc.consistent.value))
         for measure, one in _measured(found)
     ]  # fmt: skip
-    head = ("measure", "sides", "ICC(2,1)", _CLUSTERED, "grade", "ICC(3,1)", _CLUSTERED, "grade")
+    head = ("measure", "sides", "ICC(2,1)", f"ICC(2,1), {_DRAWN}", "grade of ICC(2,1)", "ICC(3,1)",
+            f"ICC(3,1), {_DRAWN}", "grade of ICC(3,1)")  # fmt: skip
     note = (
         "ICC(2,1): absolute agreement, two-way random effects; ICC(3,1): consistency, two-way mixed effects (Shrout & "
         "Fleiss 1979). Grade: poor below 0.7, fair from 0.7, good from 0.8, excellent from 0.9."
@@ -68,7 +71,8 @@ def bland_altman_table(found: Agreements) -> Table:
             estimate(limits.lower, places), _of(one, "lower", places), estimate(limits.upper, places),
             _of(one, "upper", places), number(limits.sd, places),
         ))  # fmt: skip
-    head = ("measure", "sides", "bias", _CLUSTERED, "lower limit", _CLUSTERED, "upper limit", _CLUSTERED, "SD")
+    head = ("measure", "sides", "bias", f"bias, {_DRAWN}", "lower limit", f"lower limit, {_DRAWN}", "upper limit",
+            f"upper limit, {_DRAWN}", "SD")  # fmt: skip
     note = "Automatic minus manual; limits: bias ± 1.96 SD of the differences (Bland & Altman 1986)."
     return Table(
         "foramen_bland_altman", "Foramina: bias and limits of agreement", head, tuple(rows), (note, _PLAIN_NOTE)
@@ -104,7 +108,7 @@ def criteria_table(found: Mapping[str, CriterionAgreement]) -> Table:
          estimate(one.kappa), interval(*one.clustered))
         for name, one in found.items()
     ]  # fmt: skip
-    head = ("criterion", "sides", "automatic", "manual", "both", "Cohen's κ", _CLUSTERED)
+    head = ("criterion", "sides", "automatic", "manual", "both", "Cohen's κ", f"κ, {_DRAWN}")
     note = "κ is not defined where one answer is the only one. The criteria are the paper's thresholds, not advice."
     return Table("foramen_criteria", "Foramina: foraminoplasty criteria", head, tuple(rows), (note, _PLAIN_NOTE))
 

@@ -135,9 +135,9 @@ def reliability_table(found: Sequence[Reliability]) -> Table:
             estimate(consistent), interval(*one.clustered[1]), grade(consistent.value),
             number(one.sd_within, places), f"{low} to {high}",
         ))  # fmt: skip
-    drawn = "95 % CI, patients drawn"
-    head = ("reliability", "who", "measure", "sides", "incomplete sides", "ratings", "ICC(2,1)", drawn, "grade",
-            "ICC(3,1)", drawn, "grade", "SD within", "paper")  # fmt: skip
+    head = ("reliability", "who", "measure", "sides", "incomplete sides", "ratings", "ICC(2,1)",
+            "ICC(2,1), patients drawn", "grade of ICC(2,1)", "ICC(3,1)", "ICC(3,1), patients drawn",
+            "grade of ICC(3,1)", "SD within", "paper")  # fmt: skip
     notes = (
         "ICC(2,1): absolute agreement, two-way random effects; ICC(3,1): consistency, two-way mixed effects (Shrout & "
         "Fleiss 1979), single ratings; in brackets the plain 95 % confidence interval, beside it the percentile "

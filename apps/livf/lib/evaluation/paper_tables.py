@@ -144,7 +144,7 @@ def structures_table(cases: Sequence[Scored]) -> Table:
 
 
 _OVERLAP_HEAD: Final = (
-    "structures", "subjects", *(part for _, title in OVERLAP for part in (title, "paper")), "grade",
+    "structures", "subjects", *(part for _, title in OVERLAP for part in (title, f"paper, {title}")), "grade",
     "not scored (cases)",
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; m
 h1 { font-size: 1.6em; margin-bottom: 0.2em; } h2 { font-size: 1.15em; margin: 2em 0 0.5em; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 0.3em 0.7em; border-bottom: 1px solid #ddd; vertical-align: top; }
+td { white-space: nowrap; } td.text { white-space: normal; min-width: 24em; }
 th { border-bottom: 2px solid #555; font-weight: 600; }
 tbody tr:nth-child(even) { background: #f6f7f8; }
 .note { color: #555; font-size: 13px; margin: 0.4em 0 0; max-width: 75em; }

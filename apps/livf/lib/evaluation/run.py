@@ -206,7 +206,7 @@ def _plots(agreements: Sequence[tuple[Sides, Agreement]], folder: Path) -> list[
 
 def _models(scored: Sequence[Scored], settings: Settings, folder: Path) -> list[Drawing]:
     """Figure 3: the test case of middle DSC, then the worst."""
-    tested = [case for case in scored if case.pair.part == "test" and case.score("dsc", "all") > 0]
+    tested = [case for case in scored if case.foramina and case.score("dsc", "all") > 0]
     tested.sort(key=lambda case: (case.score("dsc", "all"), case.pair.case))
     if not tested:
         return []
@@ -232,11 +232,11 @@ def _warnings(scored: Sequence[Scored], failed: Sequence[Failure], unmatched: Ma
     lines = [f"{failure.pair.case} was not scored: {failure.reason}" for failure in failed]
     if unmatched:
         for what, names in (
-            ("predictions without a truth", unmatched.without_truth),
-            ("cases of the truth without a prediction", unmatched.without_prediction),
+            ("Predictions without a truth", unmatched.without_truth),
+            ("Cases of the truth without a prediction", unmatched.without_prediction),
         ):
             if names:
-                lines.append(f"{len(names)} {what}, not scored: {', '.join(names)}")
+                lines.append(f"{what}, not scored ({len(names)}): {', '.join(names)}")
     for case in scored:
         odd = [f"{name} {score.presence}" for name, score in case.structures.items() if score.presence in _ODD]
         if odd and case.pair.part == "test":

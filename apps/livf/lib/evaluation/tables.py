@@ -13,6 +13,8 @@ from livf.lib.evaluation.intervals import Estimate
 
 #: What stands where a number is not defined.
 UNDEFINED: Final = "not defined"
+#: Longer cells are broken into lines.
+_LONG: Final = 48
 _LATEX: Final = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -49,6 +51,7 @@ class Table:
 
     def __post_init__(self) -> None:
         assert all(len(row) == len(self.columns) for row in self.rows), self.name
+        assert len(set(self.columns)) == len(self.columns), self.name
 
 
 def number(value: float, places: int = 3) -> str:
@@ -133,12 +136,17 @@ def to_latex(table: Table) -> str:
 def to_html(table: Table) -> str:
     """A ``section`` with the table; every text is escaped."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.columns)
-    body = "\n".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
+    body = "\n".join(f"<tr>{''.join(_td(cell) for cell in row)}</tr>" for row in table.rows)
     notes = "".join(f"<p class='note'>{html.escape(note)}</p>\n" for note in table.notes)
     return (
         f"<section id='{html.escape(table.name)}'><h2>{html.escape(table.title)}</h2>\n<div class='wide'><table>"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>\n{notes}</section>\n"
     )
+
+
+def _td(cell: str) -> str:
+    kind = " class='text'" if len(cell) > _LONG else ""
+    return f"<td{kind}>{html.escape(cell)}</td>"
 
 
 def _latex(text: str) -> str:

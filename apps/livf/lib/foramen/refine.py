@@ -27,6 +27,7 @@ from scipy.spatial import cKDTree
 
 from livf.lib.anatomy import BACKGROUND, L4
 from livf.lib.foramen import result as parts_of
+from livf.lib.foramen.constants import FARTHEST_POINTS_MM
 from livf.lib.foramen.level import Level
 from livf.lib.foramen.outline import Contour, Projection, outward_normals
 from livf.lib.foramen.result import Frame, Points, Side, side_sign
@@ -79,7 +80,21 @@ def refined(level: Level, frame: Frame, projection: Projection, contour: Contour
     moved = np.roll(moved, -int(moved[:, 1].argmax()), axis=0)
     parts = np.roll(contour.parts, -int((contour.points + everywhere[:, None] * contour.normals)[:, 1].argmax()))
     fitted = Contour(moved, outward_normals(moved), parts, contour.gap)
-    return _with_corner(fitted, projection, centres, voxel, _apart(level, frame.left))
+    return _close_points(_with_corner(fitted, projection, centres, voxel, _apart(level, frame.left)))
+
+
+def _close_points(contour: Contour) -> Contour:
+    """The same polygon with points laid on its long edges, so that none is longer than an outline's points may be."""
+    points, after = contour.points, np.roll(contour.points, -1, axis=0)
+    pieces = np.maximum(np.ceil(np.linalg.norm(after - points, axis=1) / FARTHEST_POINTS_MM).astype(int), 1)
+    if pieces.max() == 1:
+        return contour
+    start = np.repeat(np.arange(len(points)), pieces)
+    share = np.concatenate([np.arange(n) / n for n in pieces])
+    laid = points[start] + share[:, None] * (after - points)[start]
+    following = np.roll(contour.parts, -1)
+    parts = np.where(share < 0.5, contour.parts[start], following[start])
+    return Contour(laid, outward_normals(laid), parts, contour.gap)
 
 
 def _with_corner(contour: Contour, projection: Projection, centres: Cloud, voxel: float, voxel_depth: float) -> Contour:
