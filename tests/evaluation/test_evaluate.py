@@ -17,7 +17,7 @@ import pytest
 from livf.cli import main
 from livf.lib.anatomy import DISC, L4, L5
 from livf.lib.errors import InputError
-from livf.lib.evaluation import Reading, Settings, evaluate, match, read_cases, score
+from livf.lib.evaluation import Matched, Reading, Settings, evaluate, match, read_cases, score
 from livf.lib.evaluation.figures import models_figure
 from livf.lib.evaluation.overlap import dice_table
 from livf.lib.evaluation.scoring import score_all
@@ -250,7 +250,8 @@ def test_hostile_names_are_only_text(cohort, tmp_path):
     name = "<script>alert(1)</script>|$x_1$&\\"
     pair = replace(pair, case=name, group="<b>|", patient="p")
     others = [replace(pair, case="plain", patient="q", group="healthy")]
-    evaluate([pair, *others], tmp_path, Settings(Reading(foramina=()), resamples=20))
+    unmatched = Matched((), (name,), ())
+    evaluate([pair, *others], tmp_path, Settings(Reading(foramina=()), resamples=20), unmatched=unmatched)
     report = (tmp_path / "report.html").read_text()
     assert "<script>" not in report and "&lt;script&gt;" in report
     assert "<b>" not in report

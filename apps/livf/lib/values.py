@@ -86,4 +86,4 @@ def to_world(affine: Affine, index: npt.ArrayLike) -> npt.NDArray[np.float64]:
 def to_index(affine: Affine, world: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Map RAS+ mm, shape ``(..., 3)``, to (fractional) voxel indices."""
     points = np.asarray(world, dtype=np.float64) - affine[:3, 3]
-    return np.asarray(np.linalg.solve(affine[:3, :3], points.reshape(-1, 3).T).T.reshape(points.shape))
+    return np.asarray(points @ np.linalg.inv(affine[:3, :3]).T)

@@ -12,7 +12,7 @@ from typing import Final
 from livf.lib.evaluation.tables import Table, to_html
 
 _STYLE: Final = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; max-width: 1280px; margin: 2em auto;
+body { font: 15px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; max-width: 1480px; margin: 2em auto;
   padding: 0 1.2em; }
 h1 { font-size: 1.6em; margin-bottom: 0.2em; } h2 { font-size: 1.15em; margin: 2em 0 0.5em; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }

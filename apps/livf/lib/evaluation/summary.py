@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -151,7 +152,9 @@ def compare(first: Sequence[Scored], second: Sequence[Scored], metric: Metric, r
         p = float(stats.mannwhitneyu(one, two).pvalue)
         difference = Estimate(float(np.mean(one) - np.mean(two)))
     if min(len(one), len(two)) > 1 and np.std(one) + np.std(two) > 1e-9:
-        interval = stats.ttest_ind(one, two, equal_var=False).confidence_interval(CONFIDENCE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a group without spread, all of it perfect say, is no fault
+            interval = stats.ttest_ind(one, two, equal_var=False).confidence_interval(CONFIDENCE)
         difference = Estimate(difference.value, float(interval.low), float(interval.high))
     return Comparison(mean_interval(one), mean_interval(two), (len(one), len(two)), difference, p)
 

@@ -51,7 +51,6 @@ class Table:
 
     def __post_init__(self) -> None:
         assert all(len(row) == len(self.columns) for row in self.rows), self.name
-        assert len(set(self.columns)) == len(self.columns), self.name
 
 
 def number(value: float, places: int = 3) -> str:

@@ -62,8 +62,6 @@ FARTHEST_POINTS_MM: Final = 0.5
 VIEW_MM: Final = (-24.0, 10.0, -28.0, 28.0)
 #: A second part of the opening larger than this is a split. [DESIGN]
 LARGEST_SECOND_PART_MM2: Final = 5.0
-#: Before its outline is fitted, a part of that size reads smaller by up to this, mm². [own] 0.1 mm all round.
-SECOND_PART_MARGIN_MM2: Final = 1.0
 #: Longest closing segment across the joint. [DESIGN]
 LARGEST_GAP_MM: Final = 2.0
 #: Runs of one part shorter than this belong to their neighbours. [own] one voxel.

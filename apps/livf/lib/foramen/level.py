@@ -20,7 +20,7 @@ from livf.lib.anatomy import BACKGROUND, TRAINED, Structure
 from livf.lib.errors import InputError
 from livf.lib.foramen.constants import ISLAND_SHARE, SMALLEST_STRUCTURE_MM3, SMOOTHING_VOXELS
 from livf.lib.foramen.result import Frame, Points
-from livf.lib.values import Affine, to_index, to_world, voxel_volume
+from livf.lib.values import Affine, to_world, voxel_volume
 from livf.lib.values import spacing as spacing_of
 
 Floats = npt.NDArray[np.float32]
@@ -67,7 +67,13 @@ class Level:
 
     def index(self, frame: Frame, las: npt.ArrayLike) -> Points:
         """Fractional voxel indices ``(..., 3)`` of frame coordinates ``(L, A, S)``."""
-        return to_index(self.affine, frame.to_ras(las))
+        turn, base = self._to_index(frame)
+        return np.asarray(np.asarray(las, dtype=np.float64) @ turn.T + base)
+
+    def _to_index(self, frame: Frame) -> tuple[Points, Points]:
+        """Matrix and offset from frame coordinates to voxel indices: one product for the many points of a level."""
+        inverse = np.linalg.inv(self.affine[:3, :3])
+        return inverse @ frame.axes.T, inverse @ (frame.origin - self.affine[:3, 3])
 
     def sample(self, field: Floats, frame: Frame, las: npt.ArrayLike) -> Floats:
         """A field at frame coordinates ``(..., 3)``, linear between voxels."""
@@ -76,8 +82,7 @@ class Level:
 
     def grid(self, field: Floats, frame: Frame, left: Points, anterior: Points, superior: Points) -> Floats:
         """A field on the grid of three coordinate vectors, ``(nL, nA, nS)``, linear between voxels."""
-        turn = np.linalg.solve(self.affine[:3, :3], frame.axes.T)
-        base = np.linalg.solve(self.affine[:3, :3], frame.origin - self.affine[:3, 3])
+        turn, base = self._to_index(frame)
         index = (
             base[:, None, None, None]
             + turn[:, 0, None, None, None] * left[:, None, None]

@@ -19,7 +19,6 @@ from livf.lib.foramen.constants import (
     OUTLINE_STEP_MM,
     PEDICLE_DEPTH_MM,
     POSTERIOR_NORMAL,
-    SECOND_PART_MARGIN_MM2,
     SHORTEST_RUN_MM,
     VIEW_MM,
     VIEW_STEP_MM,
@@ -160,8 +159,7 @@ def _opening(marks: Landmarks, projection: Projection) -> tuple[np.ndarray, bool
             touched[regions[start, column]] += 1
     sizes = np.bincount(regions.ravel(), minlength=count + 1) * VIEW_STEP_MM**2
     touched[0] = 0
-    large = sizes > LARGEST_SECOND_PART_MM2 - SECOND_PART_MARGIN_MM2
-    candidates = np.flatnonzero((touched * VIEW_STEP_MM >= _CONTACT_MM) & large)
+    candidates = np.flatnonzero((touched * VIEW_STEP_MM >= _CONTACT_MM) & (sizes > LARGEST_SECOND_PART_MM2))
     if not candidates.size:
         raise RefusedError("opening_not_found")
     if candidates.size > 1:

@@ -92,9 +92,7 @@ def find_wall(level: Level, frame: Frame, vertebra: Structure) -> Wall | None:
     upwards = 1.0 if vertebra is L4 else -1.0
     heights = upwards * np.arange(-4.0, _HEIGHT_MM, 1.0)
     depths = np.arange(_WALL_REACH[0], _WALL_REACH[1], -_WALL_STEP)
-    left_of, height_of, depth_of = np.meshgrid(_WALL_ACROSS, heights, depths, indexing="ij")
-    grid = np.stack([left_of, depth_of, height_of], axis=-1)
-    value = level.sample(level.fields[vertebra.value], frame, grid)
+    value = level.grid(level.fields[vertebra.value], frame, _WALL_ACROSS, depths, heights).transpose(0, 2, 1)
     bone = value > 0
     # Rows through the body: bone at its middle in most of the strip, in one run of heights.
     middle = int((_WALL_REACH[0] - 0.0) / _WALL_STEP)

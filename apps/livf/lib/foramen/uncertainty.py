@@ -33,13 +33,13 @@ FRAME_SD_DEG: Final = (0.1, 0.05, 0.25)
 #: SD of each of the slab's borders for voxels of 1 mm, mm.
 SLAB_SD_MM: Final = 0.2
 #: SD of the outline for voxels of 1 mm: of a length's two ends together, and of the whole outline at once.
-LENGTH_SD: Final = {"height_mm": 0.14, "width_mm": 0.24}
+LENGTH_SD: Final = {"height_mm": 0.14, "width_mm": 0.19}
 OTHER_LENGTH_SD: Final = 0.25
-SHIFT_SD_MM: Final = 0.02
+SHIFT_SD_MM: Final = 0.025
 #: Length along which the outline's error is the same, mm.
 STRETCH_MM: Final = 4.0
 #: SD of the outline at a point, share of a voxel.
-POINT_SD: Final = 0.06
+POINT_SD: Final = 0.065
 #: FA's SD is at least this share of it with slices of 3 mm and more. [DESIGN]
 THICK_SHARE: Final = 0.05
 #: A number that cannot be read again after a small turn is unsure by this share.
