@@ -7,6 +7,7 @@
     python scripts/measure_foramina.py remus          one real level at 0.3 to 1.0 mm
     python scripts/measure_foramina.py shapes         nine people's bones beside an independent implementation
     python scripts/measure_foramina.py levels         their other levels
+    python scripts/measure_foramina.py constants      every constant of the engine, from its source
     python scripts/measure_foramina.py all
     python scripts/measure_foramina.py page           the latest tables into docs/foramen.md
 
@@ -21,7 +22,7 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("phantoms", "network", "robustness", "orientation", "remus", "shapes", "levels")
+COMMANDS = ("phantoms", "network", "robustness", "orientation", "remus", "shapes", "levels", "constants")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -82,6 +83,10 @@ def run(command: str, given: argparse.Namespace) -> None:
             from foramina.shapes import levels
 
             levels(out, anatomy)
+        case "constants":
+            from foramina.constants import constants_table
+
+            constants_table(out)
 
 
 if __name__ == "__main__":
