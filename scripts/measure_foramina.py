@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         from foramina.page import fill, sheet
 
         fill(ROOT / "docs" / "foramen.md", given.out, COMMANDS)
-        sheet(given.out / "shapes", ROOT / "docs" / "foramina-real.jpg")
+        sheet(given.out / "shapes", given.out / "shapes.jpg")
         return
     for command in COMMANDS if given.command == "all" else (given.command,):
         run(command, given)
