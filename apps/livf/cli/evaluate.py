@@ -8,11 +8,15 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from livf.cli.arguments import RESEARCH_USE, Subparsers, positive, show_progress
 from livf.lib.errors import LivfError
 
 _LABELS = "whose numbers the {} have: a preset such as spineps, or NAME=NUMBER,..."
+
+#: As many cases are named on one line; the report has them all.
+_NAMED: Final = 8
 
 
 def add_evaluate(commands: Subparsers, common: argparse.ArgumentParser) -> None:
@@ -86,7 +90,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     print("\n".join(found.summary))
     for what, names in (("no truth", matched.without_truth), ("no prediction", matched.without_prediction)):
         if names:
-            print(f"{what:<14}{len(names)} not scored: {', '.join(names)}")
+            more = f" and {len(names) - _NAMED} more, in the report" if len(names) > _NAMED else ""
+            print(f"{what:<14}{len(names)} not scored: {', '.join(names[:_NAMED])}{more}")
     print(f"{'report':<14}{found.report}\n{RESEARCH_USE}")
     for failure in found.failed:
         print(f"livf: error: {failure.pair.case} not scored: {failure.reason}", file=sys.stderr)
