@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from foramina.meshes import read_stl, voxelised
 
 from livf.lib.anatomy import DISC, L4, L5
 from livf.lib.foramen import measure
@@ -16,48 +17,17 @@ pytestmark = pytest.mark.skipif(not (DATA / FILES[L4.value]).exists(), reason="t
 
 
 def triangles(path):
-    """Binary STL to ``(N, 3, 3)`` in RAS mm (its x is anterior, y left, z superior)."""
-    raw = path.read_bytes()
-    kind = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-    corners = np.frombuffer(raw[84:], dtype=kind, count=int(np.frombuffer(raw[80:84], "<u4")[0]))["corners"]
-    return np.stack([-corners[..., 1], corners[..., 0], corners[..., 2]], axis=-1).astype(float)
-
-
-def inside(mesh, low, shape, spacing):
-    """Voxel centres inside a closed mesh, by counting crossings of rays along the last axis."""
-    crossings = np.zeros((*shape[:2], shape[2] + 1), dtype=np.int32)
-    x = low[0] + spacing * np.arange(shape[0]) + 1.1e-5
-    y = low[1] + spacing * np.arange(shape[1]) + 1.7e-5
-    for (ax, ay, az), (bx, by, bz), (cx, cy, cz) in mesh:
-        area = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy)
-        i = slice(*np.searchsorted(x, (min(ax, bx, cx), max(ax, bx, cx))))
-        j = slice(*np.searchsorted(y, (min(ay, by, cy), max(ay, by, cy))))
-        if abs(area) < 1e-12 or i.start == i.stop or j.start == j.stop:
-            continue
-        px, py = x[i, None] - cx, y[None, j] - cy
-        u = ((by - cy) * px + (cx - bx) * py) / area
-        v = ((cy - ay) * px + (ax - cx) * py) / area
-        hit = (u >= 0) & (v >= 0) & (u + v <= 1)
-        at = np.argwhere(hit)
-        height = (u * az + v * bz + (1 - u - v) * cz)[hit]
-        level = np.clip(np.ceil((height - low[2]) / spacing).astype(int), 0, shape[2])
-        np.add.at(crossings, (at[:, 0] + i.start, at[:, 1] + j.start, level), 1)
-    return np.cumsum(crossings, axis=2)[..., :-1] % 2 == 1
+    """Corners in RAS mm (the file's x is anterior, y left, z superior)."""
+    corners = read_stl(path)
+    return np.stack([-corners[..., 1], corners[..., 0], corners[..., 2]], axis=-1)
 
 
 @pytest.fixture(scope="module")
 def measured():
     meshes = {value: triangles(DATA / name) for value, name in FILES.items()}
-    points = np.concatenate([mesh.reshape(-1, 3) for mesh in meshes.values()])
     found = {}
     for spacing in GRIDS:
-        low = points.min(axis=0) - 3 * spacing
-        shape = tuple(np.ceil((points.max(axis=0) + 3 * spacing - low) / spacing).astype(int))
-        label = np.zeros(shape, dtype=np.uint8)
-        for value, mesh in meshes.items():
-            label[inside(mesh, low, shape, spacing)] = value
-        affine = np.diag([spacing, spacing, spacing, 1.0])
-        affine[:3, 3] = low
+        label, affine = voxelised(meshes, spacing, margin=3 * spacing)
         found[spacing] = measure(label, affine, uncertainty=False)
     return found
 

@@ -9,11 +9,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from livf.lib.errors import InputError, OutputError
+from livf.lib.errors import InputError
 from livf.lib.export.document import Source, document, label_hash, write_document
 from livf.lib.foramen import SENTENCES, SIDES, ForamenMeasurement, Measurement, measure
 from livf.lib.images import read_label, suffix_of, write_label
 from livf.lib.images.probabilities import read_probabilities
+from livf.lib.storage import make_folder
 from livf.lib.values import LevelStatus, Volume
 from livf.version import __version__
 
@@ -98,10 +99,7 @@ def write_results(measured: Measured, folder: Path) -> tuple[Path, ...]:
     from livf.lib.export.meshes import level_meshes, write_glb, write_stl
     from livf.lib.export.render import write_solid
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError.from_os_error(error, folder) from error
+    make_folder(folder)
     measurement, label, case = measured.measurement, measured.label, measured.document["case"]
     array: npt.NDArray[np.uint8] = np.asarray(label.array)
     written: list[Path] = []

@@ -45,6 +45,20 @@ def writing(target: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def make_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        OutputError: It cannot be made, or a file has its name.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError("is a file, not a folder", folder, "choose another folder") from error
+    except OSError as error:
+        raise OutputError.from_os_error(error, folder) from error
+
+
 def write_bytes(target: str | os.PathLike[str], content: bytes) -> None:
     """Write ``content`` to ``target`` whole or not at all."""
     with writing(target) as temporary:

@@ -18,8 +18,9 @@ from typing import Final
 from livf.lib.cohort.case import Settings, finished, record_of, run_case, segmenter_of
 from livf.lib.cohort.sources import Source
 from livf.lib.cohort.table import Row, write_table
-from livf.lib.errors import LivfError, OutputError
+from livf.lib.errors import LivfError
 from livf.lib.foramen import SENTENCES
+from livf.lib.storage import make_folder
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -68,10 +69,7 @@ def run_cohort(
     """
     from tqdm import tqdm
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError.from_os_error(error, folder) from error
+    make_folder(folder)
     kept, todo = _sort(sources, folder, settings)
     if todo and check:
         segmenter_of(settings)

@@ -19,6 +19,7 @@ from livf.lib.evaluation import PARTS, Evaluation, Pair, Reading, Settings, eval
 from livf.lib.images import write_label
 from livf.lib.numberings import OURS
 from livf.lib.segmentation import Segmenter
+from livf.lib.storage import make_folder
 from livf.lib.training import run_folder
 from livf.lib.training import split as splitting
 from livf.lib.training.distributed import Ranks
@@ -103,7 +104,7 @@ def crossvalidate(
     ranks = ranks or Ranks()
     splits = _draw(dataset, folds, seed, only)
     marked = Marked.of(dataset)
-    run_folder.make(output)
+    make_folder(output)
     document = _document(marked, config, splits, seed)
     ranks.first_does(lambda: run_folder.settle(output / FOLDS, document))
     all_folds = [_Fold(number, output / f"fold_{number}", split) for number, split in enumerate(splits, start=1)]
@@ -169,7 +170,7 @@ def _predict(fold: _Fold, cases: Mapping[str, Case], model: Path, device: str, r
     segmenter = Segmenter.load(model, device=device)
     for part, name in tqdm(todo, unit="case", desc="predict", disable=not ranks.first, mininterval=1, leave=False):
         target = fold.prediction(part, name)
-        run_folder.make(target.parent)
+        make_folder(target.parent)
         found = segmenter(read_case_image(cases[name]))
         write_label(target, found.label, found.affine)
 

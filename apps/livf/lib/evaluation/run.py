@@ -20,8 +20,8 @@ from livf.lib.evaluation.report import Drawing, report
 from livf.lib.evaluation.scoring import foramina_csv, score_all, scores_csv
 from livf.lib.evaluation.summary import MEASURES, Sides, agree_on, criteria, mean_over, sides_of
 from livf.lib.evaluation.tables import Table, estimate
-from livf.lib.evaluation.writing import make_folder, write_table
-from livf.lib.storage import write_text
+from livf.lib.evaluation.writing import write_table
+from livf.lib.storage import make_folder, write_text
 from livf.version import __version__
 
 _LOG: Final = logging.getLogger(__name__)

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from livf.lib.errors import OutputError
 from livf.lib.evaluation.report import report
 from livf.lib.evaluation.tables import Table, to_csv, to_latex, to_markdown
-from livf.lib.storage import write_text
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
-
-    Raises:
-        OutputError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError.from_os_error(error, folder) from error
+from livf.lib.storage import make_folder, write_text
 
 
 def write_table(table: Table, folder: Path) -> tuple[Path, ...]:

@@ -23,8 +23,8 @@ from livf.lib.evaluation.overlap import overlap
 from livf.lib.images import is_readable_name, read_image, read_label, write_image
 from livf.lib.server.child import running
 from livf.lib.server.serve import log_file, stopping_on_sigterm
-from livf.lib.storage import writing
-from livf.lib.synthesis.studies import StudyPaths, make_folder
+from livf.lib.storage import make_folder, writing
+from livf.lib.synthesis.studies import StudyPaths
 from livf.lib.values import Array, Volume
 
 PHANTOM_SEEDS: Final = (1, 2, 3)

@@ -20,10 +20,10 @@ from typing import Any, Final
 import numpy as np
 
 from livf.lib.errors import LivfError
-from livf.lib.storage import write_text
+from livf.lib.storage import make_folder, write_text
 from livf.lib.synthesis.morphometry import GROUPS, Group
 from livf.lib.synthesis.phantom import GENERATOR_VERSION, make_phantom
-from livf.lib.synthesis.studies import StudyPaths, group_of, make_folder, study_name, write_image_only, write_study
+from livf.lib.synthesis.studies import StudyPaths, group_of, study_name, write_image_only, write_study
 
 _LOG: Final = logging.getLogger(__name__)
 #: Chen et al. 2022, mean and standard deviation of their 100 subjects: key, heading, unit, mean, SD.

@@ -21,9 +21,8 @@ from typing import Any, Final, get_args
 
 import numpy as np
 
-from livf.lib.errors import OutputError
 from livf.lib.images import write_image, write_label
-from livf.lib.storage import write_text
+from livf.lib.storage import make_folder, write_text
 from livf.lib.synthesis.morphometry import GROUP_COUNTS, Group
 from livf.lib.synthesis.phantom import GENERATOR_VERSION, Phantom, make_phantom
 from livf.lib.synthesis.slab import Side
@@ -85,20 +84,6 @@ def _rota() -> tuple[Group, ...]:
 
 
 _ROTA: Final = _rota()
-
-
-def make_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a folder and those above it.
-
-    Raises:
-        OutputError: It cannot be made, or a file has its name.
-    """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise OutputError("is a file, not a folder", folder, "choose another folder") from error
-    except OSError as error:
-        raise OutputError.from_os_error(error, folder) from error
 
 
 def write_study(folder: str | os.PathLike[str], phantom: Phantom) -> StudyPaths:

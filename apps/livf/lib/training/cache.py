@@ -18,12 +18,11 @@ import numpy.typing as npt
 
 from livf.lib.anatomy import CHANNELS, DISC, TRAINED
 from livf.lib.dataset import Case, read_case_image, read_case_label
-from livf.lib.errors import OutputError
 from livf.lib.segmentation import box, preprocess, resample
 from livf.lib.segmentation.config import PreprocessConfig, Shape
 from livf.lib.segmentation.orientation import canonical
 from livf.lib.segmentation.preprocess import Placement, Region
-from livf.lib.storage import writing
+from livf.lib.storage import make_folder, writing
 from livf.lib.values import Volume
 
 #: Bump when the same files would give other arrays.
@@ -92,10 +91,7 @@ def prepare_cases(
     Raises:
         LivfError: A case cannot be used, or the folder not written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError.from_os_error(error, folder) from error
+    make_folder(folder)
     for done, (case, mark) in enumerate(zip(cases, fingerprints, strict=True)):
         target = _entry(folder, mark, config)
         if not target.exists():

@@ -19,7 +19,7 @@ from livf.lib.errors import InputError, ModelError
 from livf.lib.segmentation.network import UNet3D, build
 from livf.lib.segmentation.runtime import choose_device, keep_memory
 from livf.lib.segmentation.weights import load_model, save_model
-from livf.lib.storage import write_text
+from livf.lib.storage import make_folder, write_text
 from livf.lib.training import cache, cards, checkpoints, loop, numerics, run_folder
 from livf.lib.training.distributed import Ranks
 from livf.lib.training.presets import TrainingConfig, describe
@@ -121,7 +121,7 @@ def train(
             f"give a multiple of {ranks.world}",
         )
     work = _Training(marked, run, config, split, seed, init, target, cache_folder or run / "cache", ranks, say)
-    run_folder.make(run)
+    make_folder(run)
     with run_folder.alone(run) if ranks.first else nullcontext():
         ranks.first_does(work.settle)
         if not work.is_done():

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from livf.lib.errors import InputError, OutputError, UsageError
+from livf.lib.errors import InputError, UsageError
 from livf.lib.storage import write_text
 from livf.version import __version__
 
@@ -94,18 +94,6 @@ def alone(run: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def make(run: Path) -> None:
-    """Make the folder.
-
-    Raises:
-        OutputError: It cannot be made.
-    """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError.from_os_error(error, run) from error
 
 
 def environment(device: str) -> dict[str, Any]:
