@@ -214,8 +214,9 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.mark.parametrize("command", ["train", "crossval"])
 def test_bad_data_are_told_before_anything_is_trained(
-    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import shutil
 
@@ -223,7 +224,12 @@ def test_bad_data_are_told_before_anything_is_trained(
     shutil.copytree(tiny_dataset, bad)
     (bad / "labels" / "case03.nii.gz").write_bytes(b"no image")
     (bad / "labels" / "case05.nii.gz").unlink()
-    assert main(["train", str(bad), "-o", str(tmp_path / "run"), "--preset", "smoke"]) == 1
-    said = capsys.readouterr().err
-    assert "case03" in said and "case05" in said
+    assert main([command, str(bad), "-o", str(tmp_path / "run"), "--preset", "smoke"]) == 1
+    # Each on a line of its own, as `livf data check` has them.
+    trained = capsys.readouterr().err
+    assert main(["data", "check", str(bad)]) == 1
+    assert trained == capsys.readouterr().err
+    said = trained.splitlines()
+    assert [line for line in said if line.startswith("livf: error: ")] == said
+    assert sorted(name for line in said for name in ("case03", "case05") if name in line) == ["case03", "case05"]
     assert not (tmp_path / "run").exists()

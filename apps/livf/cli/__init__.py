@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from livf.cli import data, evaluate, measure, run, segment, server, train
+from livf.cli import data, evaluate, export, measure, run, segment, server, train
 from livf.cli.arguments import RESEARCH_USE
 from livf.lib.errors import LivfError
 
@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments)
     except LivfError as error:
         logging.getLogger("livf").debug("the error in full", exc_info=True)
-        print(f"livf: error: {error.line}", file=sys.stderr)
+        for line in error.lines:
+            print(f"livf: error: {line}", file=sys.stderr)
         return error.exit_status
     except ModuleNotFoundError as error:
         remedy = _OPTIONAL.get((error.name or "").split(".")[0])
@@ -81,6 +82,8 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     evaluate.add_evaluate,
     evaluate.add_agree,
     server.add_serve,
+    server.add_server,
     server.add_demo,
     data.add,
+    export.add,
 )

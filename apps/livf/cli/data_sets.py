@@ -27,14 +27,9 @@ def _add_check(kinds: Subparsers, common: argparse.ArgumentParser) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from livf.lib.dataset import DatasetError, open_dataset
+    from livf.lib.dataset import open_dataset
 
-    try:
-        dataset = open_dataset(arguments.dataset)
-    except DatasetError as error:
-        for problem in error.problems:
-            print(f"livf: error: {problem.line}", file=sys.stderr)
-        return error.exit_status
+    dataset = open_dataset(arguments.dataset)
     counts = [f"{len(dataset)} cases", f"{len(dataset.patients)} patients"]
     if dataset.unlabelled:
         counts.append(f"{len(dataset.unlabelled)} images without a label passed over")
@@ -75,7 +70,6 @@ def _add_export(kinds: Subparsers, common: argparse.ArgumentParser) -> None:
                         help="where to make the folder Dataset###_NAME")  # fmt: skip
     parser.add_argument("--id", metavar="N", type=positive, default=1, help="its number, 1 to 999 (default: 1)")
     parser.add_argument("--name", metavar="NAME", default="LIVF", help="its name (default: LIVF)")
-    parser.set_defaults(run=_export)
     parser.set_defaults(run=_export)
 
 

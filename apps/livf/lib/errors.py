@@ -41,6 +41,11 @@ class LivfError(Exception):
             text = f"{text}; {self.remedy}"
         return " ".join(text.split())
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What the command line prints, a line each: this one, or every failure it joins."""
+        return (self.line,)
+
     def __reduce__(self) -> tuple[type[LivfError], tuple[str, str, str]]:
         # Exceptions cross process borders (batch workers); the default would call __init__ with the joined line only.
         return type(self), (self.what, self.where, self.remedy)

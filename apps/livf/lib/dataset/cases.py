@@ -55,6 +55,11 @@ class DatasetError(InputError):
         count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
         super().__init__(f"{count} in the data set: {_BETWEEN.join(p.line for p in problems)}", folder)
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Each problem on a line of its own."""
+        return tuple(problem.line for problem in self.problems)
+
     def __reduce__(self) -> tuple[type[DatasetError], tuple[str, tuple[Problem, ...]]]:  # type: ignore[override]
         return type(self), (self.where, self.problems)
 

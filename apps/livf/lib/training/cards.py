@@ -14,6 +14,11 @@ from livf.lib.training.presets import TrainingConfig, describe
 from livf.lib.training.run_folder import CONFIG, ENVIRONMENT, NUMERICS, SPLIT, read_json
 from livf.lib.training.split import PARTS
 
+#: Name of a model's card, beside its weights and in its run's folder.
+MODEL_CARD: Final = "MODEL_CARD.md"
+#: Name of the card of a run's data set.
+DATA_CARD: Final = "DATA_CARD.md"
+
 _RESEARCH: Final = "**Research use. Not a medical device.** No decision about a patient may rest on this network."
 
 
