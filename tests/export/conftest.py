@@ -24,6 +24,12 @@ def measured(phantom):
 
 
 @pytest.fixture(scope="session")
+def quick(phantom):
+    """The same measured without standard deviations, and so without the foraminoplasty criteria."""
+    return measure(phantom.label, phantom.affine, uncertainty=False)
+
+
+@pytest.fixture(scope="session")
 def surfaces(phantom, measured):
     """Every surface of it: three structures, two foramina."""
     return level_meshes(phantom.label, phantom.affine, measured)

@@ -11,7 +11,7 @@ import pytest
 
 from livf.lib.anatomy import L5
 from livf.lib.export.document import SCHEMA, Source, document, label_hash, schema, to_json
-from livf.lib.foramen import measure
+from livf.lib.foramen import Measurement, measure
 from livf.lib.synthesis.phantom import Grid, make_phantom
 
 SOURCE = Source("0.0.0", "image", "0" * 64)
@@ -42,6 +42,19 @@ def test_a_measurement_is_valid_and_has_the_measured_numbers(labelled: tuple[np.
         assert content["foramina"][side]["area_mm2"] == pytest.approx(numbers.area_mm2, abs=1e-3)
         assert content["foramina"][side]["height_mm"] == pytest.approx(numbers.height_mm, abs=1e-3)
     assert content["schema"] == SCHEMA
+
+
+def test_without_standard_deviations_all_else_is_the_same_and_valid(measured: Measurement, quick: Measurement) -> None:
+    whole, content = (document(m, "case", SOURCE) for m in (measured, quick))
+    jsonschema.validate(content, schema())
+    for side in ("left", "right"):
+        full, short = whole["foramina"][side], content["foramina"][side]
+        assert full["sd"] and full["foraminoplasty"]
+        assert short["sd"] == {} and short["foraminoplasty"] is None
+        assert short == {**full, "sd": {}, "foraminoplasty": None}
+    short["foraminoplasty"] = "no"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, schema())
 
 
 def test_a_refused_level_has_no_number_and_is_valid(labelled: tuple[np.ndarray, np.ndarray]) -> None:

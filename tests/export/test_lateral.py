@@ -92,6 +92,19 @@ def test_the_numbers_stand_beside_it(measured):
     assert f"FH at most 15 mm: {foramen.foraminoplasty.height_le_15_mm}" in text
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_without_standard_deviations_the_picture_says_so(measured, quick, side):
+    foramen = quick.foramina[side]
+    text = [line.text for line in panel_lines(foramen)]
+    assert text[1] == f"FH  {foramen.numbers.height_mm:.1f} mm"
+    assert "no standard deviations estimated" in text[3]
+    assert not any("±" in line or "Foraminoplasty" in line for line in text)
+    # The view itself is the same, with the outline and both lines.
+    short, full = (lateral_picture(m, side)[TITLE:, :476] for m in (quick, measured))
+    np.testing.assert_array_equal(short, full)
+    assert all(len(near(lateral_picture(quick, side), rgb)) for rgb in (OUTLINE_RGB, HEIGHT_RGB, WIDTH_RGB))
+
+
 def test_a_warning_stands_beside_the_numbers(measured):
     warned = replace(measured.left, status="warning", reasons=("spondylolisthesis",))
     text = " ".join(line.text for line in panel_lines(warned))

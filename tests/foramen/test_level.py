@@ -3,11 +3,13 @@ import itertools
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 from skimage import measure as skm
 
 from livf.lib.anatomy import DISC, L4, L5
 from livf.lib.errors import InputError
-from livf.lib.foramen.level import indicator, prepare
+from livf.lib.foramen.frame import find_frame
+from livf.lib.foramen.level import Field, indicator, prepare
 
 CODES = ["".join(c) for p in itertools.permutations(("RL", "AP", "SI")) for c in itertools.product(*p)]
 
@@ -29,7 +31,7 @@ def test_all_48_orientations_give_the_same_level(plain):
         assert np.array_equal(other.label, ours.label)
         assert np.allclose(other.affine, ours.affine, atol=1e-9)
         assert np.array_equal(other.low, ours.low) and np.array_equal(other.high, ours.high)
-        assert np.array_equal(other.union, ours.union)
+        assert np.array_equal(other.union.values, ours.union.values)
 
 
 def test_crop_keeps_the_world(plain):
@@ -51,12 +53,58 @@ def test_islands_are_left_out_and_large_parts_kept_apart(plain):
     dirty = label.copy()
     dirty[2:4, 2:4, 2:4] = L4.value
     ours, other = prepare(label, affine), prepare(dirty, affine)
-    assert np.array_equal(other.union, ours.union)
+    assert np.array_equal(other.union.values, ours.union.values)
     assert np.allclose(other.affine, ours.affine, atol=1e-9)
     assert other.parts == ()
     torn = label.copy()
     torn[:, label.shape[1] // 2 - 14 : label.shape[1] // 2 - 10] = 0
     assert {structure.name for structure, _ in prepare(torn, affine).parts} & {L4.name, L5.name}
+
+
+def test_values_of_no_structure_are_background(plain):
+    label, affine, _ = plain
+    odd = label.astype(np.int16)
+    odd[:2, :3, :3] = [[[7, -3, 259], [4, 5, 1000], [-255, 257, 9]], [[8] * 3] * 3]
+    ours, other = prepare(label, affine), prepare(odd, affine)
+    assert np.array_equal(other.label, ours.label) and np.array_equal(other.low, ours.low)
+    half = label.astype(np.float32)
+    half[0, 0, :3] = [1.5, -0.5, 1e6]
+    assert np.array_equal(prepare(half, affine).label, ours.label)
+
+
+def test_a_grid_is_sampled_as_if_the_fields_were_whole(plain):
+    """A field is kept and looked at only where it is not free; that must not be seen, not by a bit."""
+    level = prepare(plain[0], plain[1])
+    frame = find_frame(level).frame
+    vectors = (np.arange(-60.0, 61.0, 3.0), np.arange(30.0, -61.0, -1.7), np.arange(-50.0, 51.0, 1.3))
+    points = np.stack(np.meshgrid(*vectors, indexing="ij"), axis=-1)
+    for structure in (L4, DISC, L5):
+        whole = Field(indicator(level.label == structure.value), np.zeros(3, dtype=np.int64))
+        field = level.fields[structure.value]
+        assert field.values.size < 0.7 * whole.values.size
+        index = level.grid_index(frame, *vectors)
+        expected = ndimage.map_coordinates(whole.values, index, order=1, mode="nearest")
+        assert np.array_equal(level.grid(field, frame, *vectors), expected)
+        assert level.sample(field, frame, points) == pytest.approx(expected, abs=1e-6)
+    away = np.arange(200.0, 210.0)
+    assert (level.grid(level.fields[DISC.value], frame, away, away, away) == -0.5).all()
+
+
+def test_the_nearest_voxel_is_background_beyond_the_image(plain):
+    level = prepare(plain[0], plain[1])
+    inside = np.argwhere(level.label == DISC.value)[::50]
+    assert (level.nearest(inside.T + np.array([[0.4], [-0.4], [0.3]])) == DISC.value).all()
+    assert (level.nearest(np.array([[-9.0, 1e4, 20.0], [20.0, 20.0, -3.0], [20.0, 20.0, 20.0]])) == 0).all()
+
+
+def test_a_structure_that_is_not_there_has_no_centres_and_no_field(plain):
+    label, affine, _ = plain
+    level = prepare(np.where(label == DISC.value, 0, label), affine)
+    assert level.missing == (DISC,)
+    assert level.centres(DISC).shape == (0, 3)
+    assert (level.fields[DISC.value].values == -0.5).all()
+    empty = prepare(np.zeros((3, 4, 5)), np.eye(4))
+    assert empty.missing == (L4, DISC, L5) and not empty.label.any()
 
 
 def test_flat_surface_at_any_angle_is_where_it_was_sampled_from():

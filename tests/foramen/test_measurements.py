@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from livf.lib.foramen import result as parts_of
-from livf.lib.foramen.measurements import channel, horizontal_width, main_numbers
-from livf.lib.foramen.outline import Contour, outward_normals
+from livf.lib.foramen.measurements import channel, horizontal_width, main_numbers, sections
+from livf.lib.foramen.outline import Contour, Projection, outward_normals
 
 STEP = 0.25
 
@@ -78,3 +78,34 @@ def test_width_needs_an_articular_process():
         0.0,
     )
     assert main_numbers(bare).width is None
+
+
+def tunnels(radii, slit=()):
+    """Planes with a round hole each, its radius in mm; ``slit`` gives the width of a way out to the front in some."""
+    anterior, superior = np.arange(-12.0, 12.0, 0.4), np.arange(-14.0, 14.0, 0.4)
+    a, s = np.meshgrid(anterior, superior, indexing="ij")
+    distance = np.stack([np.hypot(a, s) - radius for radius in radii])
+    for plane, width in dict(slit).items():
+        distance[plane] = np.minimum(distance[plane], np.where(a > 0, np.abs(s) - width / 2, np.inf))
+    # Bone beside the hole, apart from it, with a hole of its own that does not count.
+    distance = np.minimum(distance, np.hypot(a + 9.0, s + 11.0) - 2.0)
+    volume = np.clip(distance, -0.5, 0.5).astype(np.float32)
+    return Projection("left", np.arange(float(len(radii))), anterior, superior, volume, volume.max(axis=0))
+
+
+def ring(radius):
+    angle = -np.arange(0, 2 * np.pi, 0.05)
+    return radius * np.column_stack([np.sin(-angle), np.cos(angle)])
+
+
+def test_sections_are_the_planes_own_openings():
+    radii = (6.0, 4.5, 3.0)
+    assert sections(tunnels(radii), ring(2.9)) == pytest.approx([np.pi * r**2 for r in radii], rel=0.01)
+
+
+def test_a_gap_of_the_joint_closes_a_section_and_a_wider_one_does_not():
+    areas = sections(tunnels((5.0, 5.0, 5.0), {1: 1.2, 2: 3.2}), ring(4.5))
+    assert areas[0] == pytest.approx(np.pi * 25.0, rel=0.01)
+    assert areas[1] == pytest.approx(np.pi * 25.0, rel=0.06)
+    assert areas[2] is None
+    assert sections(tunnels((0.5, 0.5)), ring(4.0)) == [None, None]

@@ -111,7 +111,7 @@ def schema() -> dict[str, Any]:
 
 def _foramen(side: ForamenMeasurement) -> dict[str, Any]:
     numbers, plasty = side.numbers, side.foraminoplasty
-    if numbers is None or plasty is None or side.outline is None:
+    if numbers is None or side.outline is None:
         return {"status": side.status, "reasons": list(side.reasons)}
     return {
         "status": side.status,
@@ -127,7 +127,9 @@ def _foramen(side: ForamenMeasurement) -> dict[str, Any]:
         "closed_gap_mm": numbers.closed_gap_mm,
         "slab_mm": list(numbers.slab_mm),
         "sd": dict(side.sd),
-        "foraminoplasty": {
+        "foraminoplasty": None
+        if plasty is None
+        else {
             "height_le_15_mm": plasty.height_le_15_mm,
             "width_le_8_mm": plasty.width_le_8_mm,
             "criteria_met": plasty.criteria_met,

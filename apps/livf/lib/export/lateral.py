@@ -115,11 +115,12 @@ def panel_lines(foramen: ForamenMeasurement) -> list[Line]:
         sentences = [_wrapped(SENTENCES[code], _STOP) for code in foramen.reasons]
         return [Line("Not measured:", _STOP, 28), *(line for lines in sentences for line in lines)]
     numbers = foramen.numbers
+    spread = "± one standard deviation" if foramen.sd else "no standard deviations estimated"
     lines = [
         Line(f"FA  {written(foramen, 'area_mm2')}", OUTLINE_RGB, 28),
         Line(f"FH  {written(foramen, 'height_mm')}", HEIGHT_RGB, 28, 4),
         Line(f"FW  {written(foramen, 'width_mm')}", WIDTH_RGB, 28, 4),
-        Line("area, height and width; ± one standard deviation", _FAINT, 14, 4),
+        Line(f"area, height and width; {spread}", _FAINT, 14, 4),
         *_details(foramen, numbers),
         *_criteria(foramen),
     ]

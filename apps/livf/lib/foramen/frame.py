@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from livf.lib.anatomy import BACKGROUND, DISC, L4, L5, VERTEBRAE
 from livf.lib.foramen.constants import FRAME_ROUNDS, LARGEST_TILT_DEG
@@ -16,6 +15,8 @@ from livf.lib.foramen.result import SIDES, Frame, Points, Side
 
 _PATIENT_SUPERIOR: Final = np.array([0.0, 0.0, 1.0])
 _PATIENT_ANTERIOR: Final = np.array([0.0, 1.0, 0.0])
+#: Grid of the search for the plane of symmetry: L, A and S mm.
+_MIRROR_MM: Final = (np.arange(-44.0, 45.0, 2.0), np.arange(-60.0, 24.0, 2.0), np.arange(-34.0, 35.0, 2.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,34 +106,22 @@ def asymmetry_deg(level: Level, frame: Frame) -> float:
     All three structures together are mirrored at the plane L = 0 and turned back until they fit best: half of that
     turn. The disc alone would not do, since it is nearly round.
     """
-    step = 2.0
-    axes = (np.arange(-44, 45, step), np.arange(-60, 24, step), np.arange(-34, 35, step))
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    kinds = _nearest(level, frame, grid)
-    points, value = grid[kinds > 0], kinds[kinds > 0]
+    turn, base = level.to_index(frame)
+    las = np.stack(np.meshgrid(*_MIRROR_MM, indexing="ij"))
+    kinds = level.nearest(level.grid_index(frame, *_MIRROR_MM))
+    mirrored, value = las[:, kinds > BACKGROUND] * [[-1.0], [1.0], [1.0]], kinds[kinds > BACKGROUND]
     if not value.size:
         return 0.0
-    mirrored = points * [-1.0, 1.0, 1.0]
     best, best_turn = -1, 0.0
-    for turn in np.arange(-20.0, 20.1, 2.0):
-        cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-        turned = np.stack(
-            [cos * mirrored[:, 0] - sin * mirrored[:, 1], sin * mirrored[:, 0] + cos * mirrored[:, 1], mirrored[:, 2]],
-            axis=1,
-        )
+    for degrees in np.arange(-20.0, 20.1, 2.0):
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        about = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+        index = turn @ about @ mirrored + base[:, None]
         for shift in (-4.0, -2.0, 0.0, 2.0, 4.0):
-            fit = int((_nearest(level, frame, turned + np.array([shift, 0.0, 0.0])) == value).sum())
+            fit = int(np.count_nonzero(level.nearest(index + shift * turn[:, :1]) == value))
             if fit > best:
-                best, best_turn = fit, float(turn)
+                best, best_turn = fit, float(degrees)
     return abs(best_turn) / 2
-
-
-def _nearest(level: Level, frame: Frame, las: Points) -> npt.NDArray[np.uint8]:
-    index = np.rint(level.index(frame, las)).astype(np.intp)
-    inside = np.asarray(((index >= 0) & (index < np.asarray(level.label.shape))).all(axis=-1))
-    index = np.where(inside[..., None], index, 0)
-    found = level.label[index[..., 0], index[..., 1], index[..., 2]]
-    return np.where(inside, found, np.uint8(BACKGROUND))
 
 
 def slip_mm(walls: dict[int, Wall]) -> float:

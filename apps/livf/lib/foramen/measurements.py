@@ -30,6 +30,8 @@ _TOLERANCE: Final = 0.15
 _WALL_REACHES: Final = (3.0, 2.0, 1.5, 1.0)
 #: What the cubic may smooth away, mm (root of the mean square): more is shape. [own] the outline's own noise.
 _WALL_NOISE_MM: Final = 0.08
+#: Samples of a volume that hang together in one plane.
+_IN_PLANE: Final = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))], dtype=bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,26 +180,63 @@ def channel(ring: Points) -> tuple[float, tuple[float, float]]:
     return 2 * max(radius, 0.0), _pair(centre)
 
 
-def section(projection: Projection, plane: int, inside: np.ndarray) -> float | None:
-    """Area of the free space in one plane of the slab that contains the opening; None where it is open.
+def sections(projection: Projection, ring: Points) -> list[float | None]:
+    """Area of the free space that contains the opening, in each plane of the slab; None where it is open.
 
     A gap of at most the joint's counts as closed, as in the outline.
     """
-    value = projection.volume[plane]
-    room = ndimage.distance_transform_edt(value < 0) * VIEW_STEP_MM > LARGEST_GAP_MM / 2
-    regions, _ = ndimage.label(room)
-    found = np.unique(regions[inside & room])
-    found = found[found > 0]
-    if not found.size:
-        return None
-    own = np.isin(regions, found)
-    edge = np.ones_like(own)
+    volume = projection.volume
+    joint = LARGEST_GAP_MM / 2 / VIEW_STEP_MM
+    room = ~_grown(volume >= 0, joint)
+    regions, count = ndimage.label(room, _IN_PLANE)
+    opening = np.zeros(count + 1, dtype=bool)
+    opening[regions[:, _inside_ring(projection, ring)]] = True
+    opening[0] = False
+    own = opening[regions]
+    edge = np.ones(own.shape[1:], dtype=bool)
     edge[2:-2, 2:-2] = False
-    if (own & edge).any():
-        return None
-    near = ndimage.distance_transform_edt(~own) * VIEW_STEP_MM <= LARGEST_GAP_MM / 2 + VIEW_STEP_MM
-    slope = np.maximum(np.hypot(*np.gradient(value)), 1e-3)
-    return float(np.where(near, np.clip(0.5 - value / slope, 0, 1), 0).sum()) * VIEW_STEP_MM**2
+    closed = own.any(axis=(1, 2)) & ~own[:, edge].any(axis=1)
+    areas: list[float | None] = [None] * len(own)
+    if not closed.any():
+        return areas
+    # What follows is needed round the openings only.
+    margin = int(joint) + 3
+    window = tuple(
+        slice(max(int(there[0]) - margin, 0), int(there[-1]) + margin + 1)
+        for there in (np.flatnonzero(own[closed].any(axis=(0, other))) for other in (2, 1))
+    )
+    value = volume[closed][(slice(None), *window)]
+    slope = np.maximum(np.hypot(*np.gradient(value, axis=(1, 2))), 1e-3)
+    share = np.where(_grown(own[closed][(slice(None), *window)], joint + 1), np.clip(0.5 - value / slope, 0, 1), 0)
+    whole = np.zeros(own.shape[1:], dtype=share.dtype)
+    for plane, part in zip(np.flatnonzero(closed), share, strict=True):
+        whole[window] = part
+        areas[plane] = float(whole.sum()) * VIEW_STEP_MM**2
+    return areas
+
+
+def _grown(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Each plane of a mask ``(n, nA, nS)`` grown by a disc, its radius in samples."""
+    reach = int(radius)
+    _, rows, columns = mask.shape
+    padded = np.pad(mask, ((0, 0), (reach, reach), (reach, reach)))
+    grown = np.zeros_like(mask)
+    for i in range(2 * reach + 1):
+        half = int(np.sqrt(radius**2 - (i - reach) ** 2))
+        for j in range(reach - half, reach + half + 1):
+            grown |= padded[:, i : i + rows, j : j + columns]
+    return grown
+
+
+def _inside_ring(projection: Projection, ring: Points) -> np.ndarray:
+    """Which samples of the view lie inside an outline."""
+    low, high = ring.min(axis=0), ring.max(axis=0)
+    axes = (projection.anterior, projection.superior)
+    near = [(axis >= a) & (axis <= b) for axis, a, b in zip(axes, low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*(axis[n] for axis, n in zip(axes, near, strict=True)), indexing="ij"), axis=-1)
+    inside = np.zeros([axis.size for axis in axes], dtype=bool)
+    inside[np.ix_(*near)] = measure.points_in_poly(grid.reshape(-1, 2), ring).reshape(grid.shape[:2])
+    return inside
 
 
 def all_numbers(projection: Projection, contour: Contour, main: Main, borders: tuple[float, float]) -> Numbers:
@@ -215,9 +254,7 @@ def all_numbers(projection: Projection, contour: Contour, main: Main, borders: t
         name: (w.length_mm if (w := horizontal_width(ring, bottom + share * height)) else None)
         for name, share in WIDTH_HEIGHTS.items()
     }
-    grid = np.stack(np.meshgrid(projection.anterior, projection.superior, indexing="ij"), axis=-1)
-    inside = measure.points_in_poly(grid.reshape(-1, 2), ring).reshape(grid.shape[:2])
-    planes = [section(projection, k, inside) for k in range(len(projection.depth))]
+    planes = sections(projection, ring)
     closed = [
         Section(area, float(depth)) for area, depth in zip(planes, projection.depth, strict=True) if area is not None
     ]

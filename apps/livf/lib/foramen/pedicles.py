@@ -32,6 +32,8 @@ _WALL_REACH: Final = (6.0, -34.0)
 _HEIGHT_MM: Final = 46.0
 #: A gap this long behind the body is the canal, not a vessel's foramen, mm.
 _CANAL_MM: Final = 4.0
+#: A wall of fewer points than this is none.
+_FEWEST_POINTS: Final = 20
 #: Grid of the pedicle's sections, mm.
 _SECTION_STEP: Final = 1.0
 #: Smoothing leans the pedicle's ends: the indicator is steepened again, so that a height of 60 % is where it was.
@@ -92,37 +94,31 @@ def find_wall(level: Level, frame: Frame, vertebra: Structure) -> Wall | None:
     upwards = 1.0 if vertebra is L4 else -1.0
     heights = upwards * np.arange(-4.0, _HEIGHT_MM, 1.0)
     depths = np.arange(_WALL_REACH[0], _WALL_REACH[1], -_WALL_STEP)
-    value = level.grid(level.fields[vertebra.value], frame, _WALL_ACROSS, depths, heights).transpose(0, 2, 1)
-    bone = value > 0
+    field = level.fields[vertebra.value]
     # Rows through the body: bone at its middle in most of the strip, in one run of heights.
     middle = int((_WALL_REACH[0] - 0.0) / _WALL_STEP)
-    rows = bone[:, :, : middle + 1].any(axis=2).mean(axis=0) > 0.6
+    inside = level.grid(field, frame, _WALL_ACROSS, depths[: middle + 1], heights) > 0
+    rows = inside.any(axis=1).mean(axis=0) > 0.6
     runs, count = ndimage.label(rows)
     if not count:
         return None
     run = np.flatnonzero(runs == int(np.bincount(runs)[1:].argmax()) + 1)
     # The rims' rounding and osteophytes are not the wall.
     inner = run[3:-3] if run.size > 12 else run
-    left, superior, anterior = [], [], []
+    value = level.grid(field, frame, _WALL_ACROSS, depths, heights[inner]).transpose(0, 2, 1)
+    bone = value > 0
+    # The wall is the first end of bone, going back from the middle, behind which the canal is free.
     canal = int(_CANAL_MM / _WALL_STEP)
-    for i in range(_WALL_ACROSS.size):
-        for j in inner:
-            profile = bone[i, j]
-            start = int(profile.argmax())
-            if not profile[start] or start > middle:
-                continue
-            ends = np.flatnonzero(profile[start:-1] & ~profile[start + 1 :]) + start
-            for end in ends:
-                if not profile[end + 1 : end + 1 + canal].any() and end + canal < profile.size:
-                    above, below = float(value[i, j, end]), float(value[i, j, end + 1])
-                    left.append(_WALL_ACROSS[i])
-                    superior.append(heights[j])
-                    anterior.append(depths[end] - _WALL_STEP * above / max(above - below, 1e-6))
-                    break
-    if len(left) < 20:
+    before = np.cumsum(bone, axis=2)
+    ends = bone[:, :, :-canal] & (before[:, :, canal:] == before[:, :, :-canal])
+    i, j = np.nonzero(bone[:, :, : middle + 1].any(axis=2) & ends.any(axis=2))
+    if i.size < _FEWEST_POINTS:
         return None
+    end = ends[i, j].argmax(axis=1)
+    above, below = (value[i, j, k].astype(np.float64) for k in (end, end + 1))
+    anterior = depths[end] - _WALL_STEP * above / np.maximum(above - below, 1e-6)
     low, high = sorted((float(heights[run[0]]), float(heights[run[-1]])))
-    return _fit(np.array(left), np.array(superior), np.array(anterior), (low, high))
+    return _fit(_WALL_ACROSS[i], heights[inner][j], anterior, (low, high))
 
 
 def _fit(left: Points, superior: Points, anterior: Points, rims: tuple[float, float]) -> Wall | None:
@@ -132,7 +128,7 @@ def _fit(left: Points, superior: Points, anterior: Points, rims: tuple[float, fl
     design = np.stack([np.ones_like(left), left, superior - height], axis=1)
     solution: Points = np.zeros(3)
     for _ in range(4):
-        if keep.sum() < 20:
+        if keep.sum() < _FEWEST_POINTS:
             return None
         solution = np.asarray(np.linalg.lstsq(design[keep], anterior[keep], rcond=None)[0])
         rest = anterior - design @ solution
@@ -157,7 +153,9 @@ def find_pedicle(level: Level, frame: Frame, vertebra: Structure, wall: Wall, si
     # The pedicle is the part that reaches through most sections; the arch's lower end may show in the last ones.
     near = regions[:, : int((30 - _ACROSS[0]) / 0.5)]
     sizes = np.bincount(near.ravel(), minlength=count + 1)[1:]
-    own = ndimage.binary_dilation(regions == int(sizes.argmax()) + 1, np.ones((1, 5, 5), dtype=bool))
+    own = regions == int(sizes.argmax()) + 1
+    for length in ((1, 5, 1), (1, 1, 5)):
+        own = ndimage.binary_dilation(own, np.ones(length, dtype=bool))
     amount = np.where(own, np.clip(_SHARP * value + 0.5, 0, 1), 0)
     height = amount.sum(axis=2).mean(axis=0) * 0.5
     borders = _borders(height)
@@ -166,14 +164,16 @@ def find_pedicle(level: Level, frame: Frame, vertebra: Structure, wall: Wall, si
     medial, lateral, greatest = borders
     inside = (medial <= _ACROSS) & (lateral >= _ACROSS)
     weight = amount * inside[None, :, None]
-    centre = (weight[..., None] * grid).sum(axis=(0, 1, 2)) / weight.sum()
+    held = weight > 0
+    centre = np.asarray((weight[held][:, None] * grid[held]).sum(axis=0) / weight.sum())
     middle = weight.sum(axis=(0, 1))
     filled = heights[middle > 0.5 * middle.max()]
-    beyond = own & inside[None, :, None] & bone & ~level.in_image(frame, grid)
+    mine = grid[own & inside[None, :, None] & bone]
+    beyond = mine[~level.in_image(frame, mine)]
     # The end away from the disc bounds no foramen: the image may cut it where most of the pedicle is there.
     upwards = 1.0 if vertebra is L4 else -1.0
-    away = upwards * (superior - centre[2]) > 0
-    cut = bool((beyond & ~away).any() or (beyond.any() and greatest < LEAST_CUT_PEDICLE_MM))
+    away = upwards * (beyond[:, 2] - centre[2]) > 0
+    cut = bool((~away).any() or (beyond.size and greatest < LEAST_CUT_PEDICLE_MM))
     return Pedicle(medial, lateral, greatest, centre, float(filled[0]), float(filled[-1]), cut)
 
 

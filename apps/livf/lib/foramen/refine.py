@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from livf.lib.anatomy import BACKGROUND, L4
 from livf.lib.foramen import result as parts_of
 from livf.lib.foramen.constants import FARTHEST_POINTS_MM
-from livf.lib.foramen.level import Level
+from livf.lib.foramen.corners import sharpened
+from livf.lib.foramen.level import Bools, Level
 from livf.lib.foramen.outline import Contour, Projection, outward_normals
 from livf.lib.foramen.result import Frame, Points, Side, side_sign
 
@@ -45,6 +45,10 @@ RIDGE: Final = (0.05, 0.5, 2.0, 2.0, 2.0)
 #: The outline is moved at most this far, voxels.
 FARTHEST: Final = 0.6
 _ROUNDS: Final = 8
+#: A smaller step of every coefficient than this ends the fit, voxels.
+_STILL: Final = 1e-11
+#: Faces are not fitted where no point has this many centres.
+_FEWEST: Final = 8
 #: Every how many points of the outline the face is fitted, and the SD of the smoothing of its moves along it, points.
 _EVERY: Final = 2
 #: The wall above the corner that is laid anew, points of the outline; the height of voxel centres it is fitted to and
@@ -80,7 +84,7 @@ def refined(level: Level, frame: Frame, projection: Projection, contour: Contour
     moved = np.roll(moved, -int(moved[:, 1].argmax()), axis=0)
     parts = np.roll(contour.parts, -int((contour.points + everywhere[:, None] * contour.normals)[:, 1].argmax()))
     fitted = Contour(moved, outward_normals(moved), parts, contour.gap)
-    return _close_points(_with_corner(fitted, projection, centres, voxel, _apart(level, frame.left)))
+    return _close_points(sharpened(_with_corner(fitted, projection, centres, voxel, _apart(level, frame.left))))
 
 
 def _close_points(contour: Contour) -> Contour:
@@ -122,7 +126,7 @@ def _with_corner(contour: Contour, projection: Projection, centres: Cloud, voxel
     near = (along > 0) & (along < _CORNER_REACH) & (np.abs(outward) < ACROSS) & (np.abs(depths) < 2.5 * DEPTH)
     if near.sum() < 30:
         return contour
-    basis = np.stack([np.ones(near.sum()), along[near], depths[near], depths[near] ** 2], axis=1)
+    basis = np.stack([np.ones(near.sum()), along[near], depths[near], depths[near] ** 2])
     weight = np.exp(-0.5 * ((along[near] / (2 * ALONG)) ** 2 + (depths[near] / DEPTH) ** 2))
     face = _logistic(basis[None], outward[near][None], centres.bone[near][None], weight[None], _CORNER_RIDGE)[0]
     height = (points[stretch] - corner) @ upwards / voxel
@@ -146,7 +150,7 @@ def _to_rim(centres: Cloud, corner: Points, upwards: Points, normal: Points, dep
     near = (along > -_RIM_BELOW) & (along < _CORNER_REACH) & (np.abs(outward) < ACROSS) & (np.abs(depths) < 2.5 * DEPTH)
     if near.sum() < 30:
         return 0.0
-    basis = np.stack([np.ones(near.sum()), along[near], along[near] ** 2, depths[near], depths[near] ** 2], axis=1)
+    basis = np.stack([np.ones(near.sum()), along[near], along[near] ** 2, depths[near], depths[near] ** 2])
     weight = np.exp(-0.5 * ((along[near] / ALONG) ** 2 + (depths[near] / DEPTH) ** 2))
     face = _logistic(basis[None], outward[near][None], centres.upper[near][None], weight[None], _RIM_RIDGE)[0]
     return float(np.clip(face[0], 0.0, _GROOVE))
@@ -175,8 +179,8 @@ class Cloud:
     """
 
     places: Points
-    bone: npt.NDArray[np.bool_]
-    upper: npt.NDArray[np.bool_]
+    bone: Bools
+    upper: Bools
     tree: cKDTree
 
 
@@ -195,7 +199,9 @@ def cloud(level: Level, frame: Frame, side: Side, borders: tuple[float, float], 
     places = frame.to_frame(world) * [side_sign(side), 1.0, 1.0]
     near = ((places >= low) & (places <= high)).all(axis=1)
     places, kind = places[near], kind[near]
-    return Cloud(places, kind > BACKGROUND, kind == L4.value, cKDTree(places[:, 1:]))
+    return Cloud(
+        places, kind > BACKGROUND, kind == L4.value, cKDTree(places[:, 1:], balanced_tree=False, compact_nodes=False)
+    )
 
 
 def _apart(level: Level, direction: Points) -> float:
@@ -221,49 +227,61 @@ def displacements(
         voxel: Voxel size in the lateral view, mm.
         voxel_depth: Voxel size along L, mm.
     """
+    ring = cKDTree(points)
     reach = voxel * float(np.hypot(2 * ALONG, ACROSS))
-    near = centres.tree.query_ball_point(points, reach)
-    most = max((len(n) for n in near), default=0)
-    if most < 8:
-        return np.zeros(len(points))
-    table = np.zeros((len(points), most), dtype=np.intp)
-    there = np.zeros((len(points), most), dtype=bool)
-    for i, indices in enumerate(near):
-        table[i, : len(indices)] = indices
-        there[i, : len(indices)] = True
-    offset = centres.places[table][..., 1:] - points[:, None]
-    outward = (offset * normals[:, None]).sum(axis=-1) / voxel
-    tangent = (offset[..., 0] * normals[:, None, 1] - offset[..., 1] * normals[:, None, 0]) / voxel
-    depth = (centres.places[table][..., 0] - foremost[:, None]) / voxel_depth
-    weight = np.exp(-0.5 * ((tangent / ALONG) ** 2 + (depth / DEPTH) ** 2))
-    weight *= there & (np.abs(outward) < ACROSS)
+    pairs = ring.sparse_distance_matrix(centres.tree, reach, output_type="ndarray")
+    point, centre = np.ascontiguousarray(pairs["i"]), np.ascontiguousarray(pairs["j"])
     # Round a corner the other wall's centres are not this wall's.
-    _, nearest = cKDTree(points).query(centres.places[:, 1:])
-    weight *= np.einsum("ijk,ik->ij", normals[nearest][table], normals) > SAME_WALL
-    basis = np.stack([np.ones_like(depth), tangent, tangent**2, depth, depth**2], axis=-1)
-    face = _logistic(basis, outward, centres.bone[table], weight, RIDGE)
+    _, nearest = ring.query(centres.places[:, 1:])
+    same = (normals @ normals.T > SAME_WALL)[nearest[centre], point]
+    point, centre = point[same], centre[same]
+    # Column by column: much faster than a row of (A, S) at a time.
+    depth, *offset = (column[centre] for column in centres.places.T)
+    offset = [there - here[point] for there, here in zip(offset, points.T, strict=True)]
+    normal = [column[point] for column in normals.T]
+    outward = (offset[0] * normal[0] + offset[1] * normal[1]) / voxel
+    tangent = (offset[0] * normal[1] - offset[1] * normal[0]) / voxel
+    depth = (depth - foremost[point]) / voxel_depth
+    # A row for each point; what is left of it has no weight.
+    order = np.flatnonzero(np.abs(outward) < ACROSS)
+    order = order[np.argsort(point[order], kind="stable")]
+    point, tangent, depth = point[order], tangent[order], depth[order]
+    counts = np.bincount(point, minlength=len(points))
+    if counts.max(initial=0) < _FEWEST:
+        return np.zeros(len(points))
+    most = int(counts.max())
+    place = np.arange(len(point)) + np.repeat(np.arange(len(points)) * most - (np.cumsum(counts) - counts), counts)
+    weight = np.exp(-0.5 * ((tangent / ALONG) ** 2 + (depth / DEPTH) ** 2))
+    terms = (np.ones_like(depth), tangent, tangent**2, depth, depth**2)
+    rows = np.zeros((len(terms) + 3, len(points), most))
+    for row, values in zip(rows, (*terms, outward[order], centres.bone[centre[order]], weight), strict=True):
+        row.ravel()[place] = values
+    face = _logistic(rows[:-3].transpose(1, 0, 2), rows[-3], rows[-2], rows[-1], RIDGE)
     return np.asarray(np.clip(face[:, 0], -FARTHEST, FARTHEST) * voxel)
 
 
-def _logistic(
-    basis: Points, outward: Points, bone: npt.NDArray[np.bool_], weight: Points, ridge: tuple[float, ...]
-) -> Points:
+def _logistic(basis: Points, outward: Points, bone: Points | Bools, weight: Points, ridge: tuple[float, ...]) -> Points:
     """Coefficients of the faces that part bone from free centres, ``(N, K)``, by Newton's method.
 
     Args:
-        basis: ``(N, P, K)`` at each of P centres of N points.
+        basis: ``(N, K, P)`` at each of P centres of N points.
         outward: ``(N, P)`` how far out each centre lies, voxels.
-        bone: ``(N, P)`` whether it is bone.
+        bone: ``(N, P)`` 1 where it is bone, else 0.
         weight: ``(N, P)``.
         ridge: ``(K,)`` pull of the coefficients to zero.
     """
-    face = np.zeros((basis.shape[0], basis.shape[2]))
+    basis = np.ascontiguousarray(basis)
+    turned = basis.transpose(0, 2, 1)
+    face = np.zeros(basis.shape[:2])
     pull = np.diag(ridge)
     for _ in range(_ROUNDS):
-        score = np.clip((outward - (basis @ face[..., None])[..., 0]) / STEP, -30, 30)
+        score = np.clip((outward - (face[:, None] @ basis)[:, 0]) / STEP, -30, 30)
         expected = 1 / (1 + np.exp(-score))
-        gradient = np.einsum("ij,ijk->ik", weight * (bone - expected) / STEP, basis) + face @ pull
+        gradient = ((weight * (bone - expected) / STEP)[:, None] @ turned)[:, 0] + face @ pull
         curve = weight * expected * (1 - expected) / STEP**2
-        hessian = np.einsum("ij,ijk,ijl->ikl", curve, basis, basis, optimize=True) + pull
-        face = face - np.clip(np.linalg.solve(hessian, gradient[..., None])[..., 0], -0.5, 0.5)
+        hessian = (curve[:, None] * basis) @ turned + pull
+        step = np.clip(np.linalg.solve(hessian, gradient[..., None])[..., 0], -0.5, 0.5)
+        face = face - step
+        if np.abs(step).max() < _STILL:
+            break
     return face
