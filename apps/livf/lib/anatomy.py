@@ -47,3 +47,27 @@ CHANNELS: Final = 1 + len(TRAINED)
 VERTEBRAE: Final[tuple[Structure, ...]] = (L4, L5)
 BY_NAME: Final[dict[str, Structure]] = {s.name: s for s in STRUCTURES}
 BY_VALUE: Final[dict[int, Structure]] = {s.value: s for s in STRUCTURES}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of tissue that the localiser tells apart, whatever the level.
+
+    Attributes:
+        value: The voxel value in a localiser's label.
+        name: How code and files call it.
+    """
+
+    value: int
+    name: str
+
+
+ANY_BODY: Final = Kind(1, "body")
+ANY_ARCH: Final = Kind(2, "posterior_elements")
+ANY_DISC: Final = Kind(3, "disc")
+SACRUM: Final = Kind(4, "sacrum")
+CANAL: Final = Kind(5, "canal")
+#: What the localiser segments, in the order of its output channels after the background.
+KINDS: Final[tuple[Kind, ...]] = (ANY_BODY, ANY_ARCH, ANY_DISC, SACRUM, CANAL)
+#: Vertebrae that can be counted up from the sacrum, from the lowest.
+LUMBAR_UPWARDS: Final = ("L5", "L4", "L3", "L2", "L1")
