@@ -26,7 +26,14 @@ def test_empty_values_are_not_given() -> None:
 def test_unknown_key_is_one_line_with_the_known_ones() -> None:
     with pytest.raises(UsageError) as error:
         Config.parse({"devise": "cpu"}, {})
-    assert error.value.line == "--conf devise: there is no such setting; the settings are model, device, state"
+    line = error.value.line
+    assert line.startswith("--conf devise: there is no such setting; the settings are model, device, state, auth")
+
+
+def test_unknown_variable_of_the_environment() -> None:
+    with pytest.raises(UsageError, match=r"^LIVF_AUHT: there is no such setting; the variables are LIVF_AUTH, "):
+        Config.parse({}, {"LIVF_AUHT": "true"})
+    assert Config.parse({}, {"LIVF_TEST_DATA": "x", "LIVF_PORT": "1", "MONAI_LABEL_X": "1"}) == Config()
 
 
 def test_keys_of_monai_label_are_let_through() -> None:

@@ -6,16 +6,23 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from livf.lib.images import read_image, read_label, write_image
 from livf.lib.values import Volume
@@ -67,7 +74,7 @@ def one_line(result: subprocess.CompletedProcess[str], status: int, said: str) -
 
 
 def answers(url: str) -> bool:
-    host, port = url.removeprefix("http://").split(":")
+    host, port = url.split("//")[1].split(":")
     with socket.socket() as probe:
         return probe.connect_ex((host, int(port))) == 0
 
@@ -117,14 +124,124 @@ def test_demo_of_what_is_no_image(tmp_path: Path) -> None:
     one_line(livf("demo", tmp_path / "none.nii"), 1, "there is no such file")
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_beyond_this_machine_it_needs_logins_and_tls(tmp_path: Path, host: str) -> None:
+    line = f"livf: error: --host {host}: would be open to other machines; to listen there it needs "
+    login, tls = "a login (make one: livf server token create, or give --oidc)", "TLS (--ssl-certfile and --ssl-keyfile"
+    assert f"{line}{login} and {tls}" in livf("serve", tmp_path, "--host", host).stderr
+    one_line(livf("serve", tmp_path, "--host", host, "--behind-proxy"), 2, f"{line}{login}\n")
+    one_line(livf("serve", tmp_path, "--behind-proxy"), 2, login)
+    one_line(livf("serve", tmp_path, "--host", host, "--auth"), 2, login)
+    assert livf("server", "token", "create", tmp_path, "anna").returncode == 0
+    one_line(livf("serve", tmp_path, "--host", host), 2, f"{line}{tls}, or --behind-proxy)")
+    number = livf("server", "token", "list", tmp_path).stdout.splitlines()[1].split()[0]
+    assert livf("server", "token", "revoke", tmp_path, number).returncode == 0
+    one_line(livf("serve", tmp_path, "--host", host, "--behind-proxy"), 2, login)
+
+
+def test_access_settings_that_mean_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.pem").write_text("text")
+    for options, said in (
+        (["--ssl-certfile", tmp_path / "a.pem"], "--ssl-keyfile: is missing"),
+        (["--ssl-certfile", tmp_path / "none", "--ssl-keyfile", tmp_path / "a.pem"], "there is no such file"),
+        (["--ssl-certfile", tmp_path / "a.pem", "--ssl-keyfile", tmp_path / "a.pem"], "cannot be used with its key"),
+        (["--oidc", tmp_path / "none"], "there is no such file"),
+        (["--oidc", tmp_path / "a.pem"], "is not a TOML file"),
+        (["--behind-proxy", "proxy"], "'proxy' is not an IP address"),
+        (["--allow-origin", "viewer.example"], "'viewer.example' is not an origin"),
+    ):
+        result = livf("serve", tmp_path, *options)
+        assert result.returncode in (1, 2) and said in result.stderr, result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_tokens(tmp_path: Path) -> None:
+    assert "There is no token yet" in livf("server", "token", "list", tmp_path).stdout
+    made = livf("server", "token", "create", tmp_path, "anna", "--role", "reviewer", "--role", "annotator", "--days", 7)
+    text = made.stdout.splitlines()[-1]
+    assert made.returncode == 0 and re.fullmatch(r"livf_[0-9a-f]{8}_[\w-]{43}", text)
+    listed = livf("server", "token", "list", tmp_path)
+    assert "anna" in listed.stdout and "annotator, reviewer" in listed.stdout and "valid" in listed.stdout
+    assert text not in listed.stdout and text.split("_", 2)[2] not in listed.stdout
+    number = text.split("_")[1]
+    assert livf("server", "token", "revoke", tmp_path, number).returncode == 0
+    assert "revoked" in livf("server", "token", "list", tmp_path).stdout
+    one_line(livf("server", "token", "revoke", tmp_path, "0" * 8), 1, "00000000: there is no such token")
+    one_line(livf("server", "token", "create", tmp_path, "a/b"), 2, "is not a name")
+    one_line(livf("server", "token", "list", tmp_path / "none"), 1, "there is no such folder")
+    assert livf("server", "token", "create", tmp_path, "anna", "--role", "king").returncode == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent by its number")
+def test_serve_to_other_machines(tmp_path: Path, image: Path, model_folder: Path) -> None:
+    certificate, key = _certificate(tmp_path)
+    state = ("--state", tmp_path / "state")
+    text = livf("server", "token", "create", image.parent, "anna", *state).stdout.splitlines()[-1]
+    with started("serve", image.parent, "--port", "0", "--host", "0.0.0.0", "--model", model_folder, *state,
+                 "--ssl-certfile", certificate, "--ssl-keyfile", key) as process:  # fmt: skip
+        printed, url = read_until(process, r"^ready: (https://127\.0\.0\.1:\d+)$")
+        assert "logins: needed" in printed
+        trust = ssl.create_default_context(cafile=str(certificate))
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{url}/info/", context=trust)
+        request = urllib.request.Request(f"{url}/info/", headers={"Authorization": f"Bearer {text}"})
+        with urllib.request.urlopen(request, context=trust) as answer:
+            assert answer.status == 200
+        login = urllib.request.Request(f"{url}/livf/session", data=f"username=anna&password={text}".encode())
+        with urllib.request.urlopen(login, context=trust) as answer:
+            assert (
+                answer.headers["set-cookie"].startswith("__Host-livf=") and "; Secure" in answer.headers["set-cookie"]
+            )
+        if own := _own_address():
+            request = urllib.request.Request(
+                url.replace("127.0.0.1", own) + "/info/", headers={"Authorization": f"Bearer {text}"}
+            )
+            with urllib.request.urlopen(request, context=ssl._create_unverified_context()) as answer:
+                assert answer.status == 200 and "max-age" in answer.headers["strict-transport-security"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert not answers(url)
+
+
+def _own_address() -> str:
+    """This machine's address in its network; empty where it is in none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+            return str(probe.getsockname()[0])
+        except OSError:
+            return ""
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    now = datetime.now(UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "livf test")])
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    plain = serialization.NoEncryption()
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    )
+    return folder / "cert.pem", folder / "key.pem"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent by its number")
 def test_serve_until_interrupted(tmp_path: Path, image: Path, model_folder: Path) -> None:
-    with started("serve", image.parent, "--port", "0", "--host", "0.0.0.0", "--model", model_folder,
+    with started("serve", image.parent, "--port", "0", "--model", model_folder,
                  "--state", tmp_path / "state") as process:  # fmt: skip
         printed, url = read_until(process, r"^ready: (http://127\.0\.0\.1:\d+)$")
         assert "not a medical device" in printed
-        assert "warning: 0.0.0.0 can be reached from other machines, and there is no authentication yet" in printed
+        assert "logins: not needed; whoever uses this machine may do everything" in printed
         with urllib.request.urlopen(f"{url}/logs/?lines=5&text=true") as log:
             assert log.status == 200
         process.send_signal(signal.SIGINT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import time
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ pytest.importorskip("monailabel")
 from livf.lib.anatomy import DISC, L4, L5
 from livf.lib.errors import InputError, NotFoundError, OutputError
 from livf.lib.images import read_image, read_label, write_image, write_label
+from livf.lib.labels import Author
 from livf.lib.server.datastore import FolderDatastore
 from livf.lib.values import Volume
 
@@ -96,14 +98,15 @@ def test_a_refused_label_leaves_the_stored_one(store: FolderDatastore, tmp_path:
     np.testing.assert_array_equal(stored(store), a_label())
 
 
-def test_a_replaced_label_is_kept(store: FolderDatastore, tmp_path: Path, studies: Path) -> None:
+def test_every_label_is_kept_and_the_newest_shown(store: FolderDatastore, tmp_path: Path) -> None:
     first, second = a_label(), np.flip(a_label(), axis=1).copy()
     second[0] = L4.value
     for label in (first, second, first):
         submit(store, tmp_path, label, None)
-    kept = studies / ".livf" / "replaced" / "final"
-    np.testing.assert_array_equal(read_label(kept / "case-nii-gz.1.nii.gz").array, first)
-    np.testing.assert_array_equal(read_label(kept / "case-nii-gz.2.nii.gz").array, second)
+    kept = store.versions.versions("case-nii-gz")
+    assert [version.number for version in kept] == [1, 2, 3]
+    for version, label in zip(kept, (first, second, first), strict=True):
+        np.testing.assert_array_equal(read_label(version.path).array, label)
     np.testing.assert_array_equal(stored(store), first)
 
 
@@ -116,13 +119,15 @@ def test_a_label_of_another_format_is_replaced(studies: Path, tmp_path: Path) ->
     submit(store, tmp_path, other, None)
     assert [path.name for path in (studies / "labels" / "final").iterdir()] == ["case-nii-gz.nii.gz"]
     np.testing.assert_array_equal(stored(store), other)
-    kept = studies / ".livf" / "replaced" / "final" / "case-nii-gz.1.nrrd"
-    np.testing.assert_array_equal(read_label(kept).array, a_label())
+    [found, saved] = store.versions.versions("case-nii-gz")
+    assert (found.label.author, found.label.user.name, found.path.suffix) == (Author.FOUND, "unknown", ".nrrd")
+    assert saved.label.author is Author.ANNOTATOR
+    np.testing.assert_array_equal(read_label(found.path).array, a_label())
 
 
 def test_what_the_system_refuses_is_said(store: FolderDatastore, studies: Path, tmp_path: Path) -> None:
     (studies / "labels" / "taken").write_text("a file where the folder should be")
-    with pytest.raises(OutputError, match=r"^case-nii-gz: cannot be written"):
+    with pytest.raises(OutputError, match=r"^case-nii-gz: is a file, not a folder"):
         submit(store, tmp_path, a_label(), None, "taken")
     assert store.get_label_uri("case-nii-gz", "taken") == ""
 
@@ -174,8 +179,9 @@ def test_removed_labels_are_kept(store: FolderDatastore, studies: Path, tmp_path
     submit(store, tmp_path, a_label(), None)
     store.remove_image("case-nii-gz")
     assert "case-nii-gz" not in store.list_images()
-    kept = studies / ".livf" / "replaced" / "final" / "case-nii-gz.1.nii.gz"
-    np.testing.assert_array_equal(read_label(kept).array, a_label())
+    [kept] = store.versions.versions("case-nii-gz")
+    assert kept.withdrawn
+    np.testing.assert_array_equal(read_label(kept.path).array, a_label())
     with pytest.raises(NotFoundError):
         store.remove_image("case-nii-gz")
     with pytest.raises(NotFoundError):
@@ -201,10 +207,58 @@ def test_two_processes_do_not_undo_each_other(store: FolderDatastore, studies: P
     assert again.get_image_info("case-mha")["seen"] is True
 
 
-def test_a_damaged_index_is_said(studies: Path) -> None:
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[]", b'{"name": 3}'])
+def test_a_damaged_index_is_set_aside_and_made_anew(
+    store: FolderDatastore, studies: Path, tmp_path: Path, content: bytes
+) -> None:
+    submit(store, tmp_path, a_label(), ["L4", "disc_L4_5", "L5"])
+    info = store.get_label_info("case-nii-gz", "final")
+    (studies / "datastore_v2.json").write_bytes(content)
+    again = FolderDatastore(studies, state=studies / ".livf", watch=False)
+    assert again.index_was == "damaged"
+    assert again.status() == {"total": 4, "completed": 1, "label_tags": {"final": 1}}
+    told = again.get_label_info("case-nii-gz", "final")
+    for name in ("label_info", "params", "version", "user", "file_sha256"):
+        assert told[name] == info[name]
+    [aside] = (studies / ".livf" / "damaged").iterdir()
+    assert aside.read_bytes() == content
+
+
+def test_an_index_that_is_damaged_while_it_is_used(store: FolderDatastore, studies: Path, tmp_path: Path) -> None:
+    submit(store, tmp_path, a_label(), None)
     (studies / "datastore_v2.json").write_text("{")
-    with pytest.raises(InputError, match=r"datastore_v2.json: is damaged; remove it"):
-        FolderDatastore(studies, state=studies / ".livf", watch=False)
+    submit(store, tmp_path, a_label(), None, "original")
+    assert FolderDatastore(studies, studies / ".livf", watch=False).status()["label_tags"] == {
+        "final": 1,
+        "original": 1,
+    }
+
+
+def test_an_index_that_leads_elsewhere_is_not_believed(store: FolderDatastore, studies: Path, tmp_path: Path) -> None:
+    submit(store, tmp_path, a_label(), None)
+    index = json.loads((studies / "datastore_v2.json").read_text())
+    (tmp_path / "secret.nii").write_bytes(b"not served")
+    index |= {"images_dir": "..", "labels_dir": "/"}
+    index["objects"]["../secret"] = {"image": {"ext": ".nii"}}
+    index["objects"]["case-mha"]["labels"]["../../.."] = {"ext": "/secret.nii"}
+    (studies / "datastore_v2.json").write_text(json.dumps(index))
+    again = FolderDatastore(studies, state=studies / ".livf", watch=False)
+    assert "../secret" not in again.list_images()
+    assert again.get_labels_by_image_id("case-mha") == {}
+    assert Path(again.get_image_uri("case-mha")) == studies / "case-mha.mha"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_a_link_out_of_the_folder_is_not_served(studies: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "outside.nii", an_image())
+    (studies / "out.nii").symlink_to(tmp_path / "outside.nii")
+    (studies / "in.nii").symlink_to(studies / "case-nii.nii")
+    (studies / "labels").mkdir()
+    (studies / "labels" / "final").symlink_to(tmp_path)
+    store = FolderDatastore(studies, state=studies / ".livf", watch=False)
+    assert "out" not in store.list_images()
+    assert "in" in store.list_images()
+    assert store.status()["label_tags"] == {}
 
 
 def test_no_archive_without_labels(store: FolderDatastore) -> None:

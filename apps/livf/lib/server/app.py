@@ -80,9 +80,27 @@ class LivfApp(MONAILabelApp):  # type: ignore[misc]  # monailabel has no types
 
         from livf.lib.server.http import install
 
-        install(stock)
+        store = self.datastore()
+        if isinstance(store, FolderDatastore):
+            store.claim()
+        studies = Path(self.studies)
+        install(stock, self.config, studies, self.config.state_for(studies))
         self.engine.warm()
         super().on_init_complete()
+
+    def infer_config(self, model: str) -> dict[str, Any]:
+        """The settings of an infer task, which its clients send back with every request.
+
+        Raises:
+            NotFoundError: There is no such task.
+        """
+        return dict(self._task(model).config())
+
+    def _task(self, model: str) -> InferTask:
+        task = self._infers.get(model)
+        if task is None:
+            raise NotFoundError("there is no such model", str(model), f"the models are {', '.join(self._infers)}")
+        return task
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Run an infer task.
@@ -100,14 +118,17 @@ class LivfApp(MONAILabelApp):  # type: ignore[misc]  # monailabel has no types
         """
         store = datastore or self.datastore()
         model, image = request.get("model"), request.get("image")
-        task = self._infers.get(model)
-        if task is None:
-            raise NotFoundError("there is no such model", str(model), f"the models are {', '.join(self._infers)}")
+        task = self._task(str(model))
         path = str(image) if isinstance(image, Path) else store.get_image_uri(str(image))
         if not path:
             raise NotFoundError("there is no such image", str(image), "GET /datastore/?output=all lists the images")
         named = request.get("image_name") or (image.name if isinstance(image, Path) else str(image))
         result, params = task({**request, "image": path, "image_name": named})
+        if isinstance(store, FolderDatastore) and not isinstance(image, Path):
+            if result and store.holds(result):
+                raise RuntimeError("a task answered with a stored file, which MONAI Label would delete")
+            if params.get("model"):
+                store.note_answer(str(image), request, str(params["model"]))
         tag = str(request.get("label_tag") or DefaultLabelTag.ORIGINAL.value)
         label: str | None = result
         if result and request.get("save_label") and not isinstance(image, Path):

@@ -58,7 +58,9 @@ def demo(
     """
     with stopping_on_sigterm():
         studies = _phantoms(folder / "phantoms", say) if image is None else _own_image(image, folder, say)
-        options = [part for key, value in config.pairs().items() for part in (f"--{key}", value)]
+        # Who may use the server is no matter of a demo; the rest of the environment the server reads itself.
+        pairs = {key: value for key, value in config.pairs().items() if key in ("model", "device", "state")}
+        options = [part for key, value in pairs.items() for part in (f"--{key}", value)]
         log = log_file(config.state_for(studies))
         say(f"Starting the server on {studies} ...")
         try:

@@ -18,12 +18,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import replace
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
 
 from livf.lib.config import Config
 from livf.lib.errors import LivfError, NotFoundError, OutputError, UsageError
+from livf.lib.server.claim import claim
+from livf.lib.server.exposure import Tls, exposed
 from livf.lib.storage import write_text
 
 LOOPBACK: Final = "127.0.0.1"
@@ -45,6 +48,7 @@ def serve(
     config: Config,
     host: str = LOOPBACK,
     port: int = DEFAULT_PORT,
+    tls: Tls | None = None,
     with_parent: bool = False,
     terminal: TextIO | None = None,
 ) -> None:
@@ -52,14 +56,16 @@ def serve(
 
     Args:
         studies: The folder.
-        config: Network, device and state folder.
+        config: Network, device, state folder, and who may use the server.
         host: Address to listen on.
         port: Port to listen on; 0 for any free one, which is said.
+        tls: Certificate and key to speak HTTPS with.
         with_parent: Stop when standard input closes, so that no server outlives the process that started it.
         terminal: Where lines for the user go; standard output by default.
 
     Raises:
-        LivfError: The folder, the port or the network cannot be used, or the server does not start.
+        LivfError: The folder, the port or the network cannot be used, the address could be reached from other
+            machines without login or TLS, or the server does not start.
     """
     terminal = terminal or sys.stdout
 
@@ -68,19 +74,25 @@ def serve(
 
     folder = _studies_folder(studies)
     state = config.state_for(folder)
+    _refuse_unknown(host)
+    loopback = _is_loopback(host)
+    config = exposed(config, state, host, loopback=loopback, tls=tls)
+    if not loopback and _address(host) is None:
+        config = replace(config, hosts=(*config.hosts, host.lower()))
     with _listening(host, port) as listener, stopping_on_sigterm():
         if with_parent:
             threading.Thread(target=_stop_with_standard_input, daemon=True).start()
+        # Before the long start; the datastore claims again, for MONAI Label's own start command.
+        claim(folder, state)
         app_folder = _app_folder(state)
         port = listener.getsockname()[1]
         os.environ.update(_environment(folder, state, app_folder, config, port))
         log = log_file(state)
         say(f"starting on {folder} (log: {log})")
-        if not _is_loopback(host):
-            say(f"warning: {host} can be reached from other machines, and there is no authentication yet")
+        say(f"logins: {'needed' if config.auth else 'not needed; whoever uses this machine may do everything'}")
         # MONAI Label and its libraries print as they like; what they say belongs into the log.
         with _logging_to(log), log.open("a", encoding="utf-8", buffering=1) as stream, redirect_stdout(stream):
-            _run(listener, lambda: say(f"{READY}http://{_url_host(host)}:{port}"))
+            _run(listener, tls, lambda: say(f"{READY}{'https' if tls else 'http'}://{_url_host(host)}:{port}"))
     say("stopped")
 
 
@@ -128,10 +140,12 @@ def _environment(studies: Path, state: Path, app_folder: Path, config: Config, p
     }
 
 
-def _run(listener: socket.socket, ready: Callable[[], None]) -> None:
+def _run(listener: socket.socket, tls: Tls | None, ready: Callable[[], None]) -> None:
     import uvicorn
     from monailabel.app import app as stock
     from monailabel.interfaces.utils.app import app_instance
+
+    from livf.lib.server.http.protocol import BoundedProtocol
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -141,7 +155,19 @@ def _run(listener: socket.socket, ready: Callable[[], None]) -> None:
 
     # Built and warmed here rather than by the web server's start-up, where an error would end in a traceback.
     app_instance().engine.warm()
-    settings = uvicorn.Config(stock, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE)
+    settings = uvicorn.Config(
+        stock,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE,
+        http=BoundedProtocol,
+        ws="none",
+        # Whom a proxy speaks for is decided by the gateway, which knows the site's proxies.
+        proxy_headers=False,
+        server_header=False,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )
     try:
         # uvicorn shuts down at a signal, then raises it again.
         with suppress(KeyboardInterrupt):
@@ -150,6 +176,13 @@ def _run(listener: socket.socket, ready: Callable[[], None]) -> None:
         raise LivfError("the web server did not start", "", "its log says why") from error
     finally:
         _end_children()
+
+
+def _refuse_unknown(host: str) -> None:
+    try:
+        socket.getaddrinfo(host, None)
+    except (socket.gaierror, UnicodeError) as error:
+        raise UsageError("is not an address of this machine", host, "give --host 127.0.0.1") from error
 
 
 @contextmanager
