@@ -1,0 +1,1 @@
+"""Real people's spines as signed distances: the shapes that training images are painted from."""
