@@ -96,19 +96,14 @@ def project(level: Level, marks: Landmarks, side: Side, borders: tuple[float, fl
 
 
 def lateral_view(level: Level, marks: Landmarks, projection: Projection) -> LateralView:
-    """The picture of a projection: how much lies behind each point, and what."""
+    """The picture of a projection: how much lies behind each point, and what (by the nearest voxels)."""
     amount = np.clip(projection.volume + 0.5, 0, 1)
-    most, structure = np.full(projection.view.shape, 0.0), np.zeros(projection.view.shape, dtype=np.uint8)
-    sign = side_sign(projection.side)
+    depth = side_sign(projection.side) * projection.depth[::3]
+    index = level.grid_index(marks.frame, depth, projection.anterior, projection.superior)
+    kinds = level.nearest(index)
+    most, structure = np.zeros(projection.view.shape), np.zeros(projection.view.shape, dtype=np.uint8)
     for kind in TRAINED:
-        own = level.grid(
-            level.fields[kind.value],
-            marks.frame,
-            sign * projection.depth[::3],
-            projection.anterior,
-            projection.superior,
-        )
-        share = np.clip(own + 0.5, 0, 1).mean(axis=0)
+        share = (kinds == kind.value).mean(axis=0)
         structure[share > most] = kind.value
         most = np.maximum(most, share)
     structure[projection.view < 0] = BACKGROUND
