@@ -4,9 +4,10 @@
 
 Phantoms (exact labels) and, where the data folder is there, real people's bones are damaged in the ways of
 ``foramina/damages.py``, each as often as every other, and measured. A crash is any exception but a LivfError (a label
-that is none is said to be so). A number is false when FA is given on the damaged side, or on the other one, and lies
-further than 10 % and 10 mm² from the undamaged label's. Prints what became of each damage, the false numbers one by
-one, and writes a CSV with one row a side. The same seed gives the same table.
+that is none is said to be so). Numbers are false, on either side, where a structure that bounds the foramen is gone,
+whatever their value, and where FA, FH or FW is another than the undamaged label's (``foramina/judging.py`` says by how
+much). Prints what became of each damage, the false numbers one by one, and writes a CSV with one row a side. The same
+seed gives the same table.
 """
 
 from __future__ import annotations
@@ -22,19 +23,17 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from foramina.damages import DAMAGES, DISPLACED, Target
-from foramina.reporting import Case, Row, begin, markdown, show, write_rows
+from foramina.damages import DAMAGES, Target
+from foramina.judging import Reference
+from foramina.reporting import NUMBERS, Case, Row, begin, markdown, number, show, write_rows
 from foramina.shapes import PEOPLE, person_case, remus_case
 from foramina.synthetic import Person, Sampling
 
 from livf.lib.errors import LivfError
-from livf.lib.foramen import SIDES, Measurement, measure
+from livf.lib.foramen import SIDES, ForamenMeasurement, measure
 from livf.lib.foramen.level import prepare
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-#: An FA is false when it is off by more than this share and by more than this area, mm².
-SHARE: Final = 0.10
-AREA_MM2: Final = 10.0
 _REMUS_MM: Final = 0.8
 
 
@@ -67,17 +66,11 @@ def case_of(shape: str, anatomy: Path) -> Case:
     return remus_case(anatomy, _REMUS_MM) if shape == "remus" else person_case(anatomy, shape)
 
 
-def areas(measurement: Measurement) -> dict[str, float | None]:
-    return {
-        side: foramen.numbers.area_mm2 if foramen.numbers else None for side, foramen in measurement.foramina.items()
-    }
-
-
-def is_false(before: float | None, after: float | None) -> bool:
-    """Whether a number is given that is not that of the undamaged label."""
-    if after is None:
-        return False
-    return before is None or abs(after - before) > max(SHARE * before, AREA_MM2)
+def told(foramen: ForamenMeasurement) -> str:
+    """FA / FH / FW, or a dash."""
+    if foramen.numbers is None:
+        return "-"
+    return " / ".join(number(getattr(foramen.numbers, name)) for name, _, _ in NUMBERS)
 
 
 def run(task: Task) -> list[Row]:
@@ -87,7 +80,8 @@ def run(task: Task) -> list[Row]:
     level = prepare(case.label, case.affine)
     label, affine = np.pad(level.label, 4), level.affine.copy()
     affine[:3, 3] -= affine[:3, :3] @ np.full(3, 4.0)
-    before = areas(measure(label, affine, uncertainty=False))
+    before = measure(label, affine)
+    references = {side: Reference.of(label, affine, before, side) for side in SIDES}
     targets = {}
     for side in SIDES:
         try:
@@ -95,12 +89,12 @@ def run(task: Task) -> list[Row]:
         except ValueError:
             continue
     rows: list[Row] = []
-    for number in task.numbers:
-        rng = np.random.default_rng([task.seed, number])
+    for at in task.numbers:
+        rng = np.random.default_rng([task.seed, at])
         side = tuple(targets)[rng.integers(len(targets))]
-        damage = DAMAGES[number % len(DAMAGES)]
+        damage = DAMAGES[at % len(DAMAGES)]
         damaged, moved = damage(targets[side], rng)
-        first: Row = {"number": number, "shape": task.shape, "damage": damage.__name__, "damaged_side": side}
+        first: Row = {"number": at, "shape": task.shape, "damage": damage.__name__, "damaged_side": side}
         try:
             measurement = measure(damaged, moved, uncertainty=False)
         except LivfError as error:
@@ -109,18 +103,19 @@ def run(task: Task) -> list[Row]:
         except Exception as error:  # what the campaign is for
             rows.append({**first, "side": "both", "outcome": "CRASH", "detail": repr(error)})
             continue
-        after = areas(measurement)
         for own in SIDES:
-            foramen = measurement.foramina[own]
-            refused = not foramen.measured
-            false = is_false(before[own], after[own])
+            foramen, reference = measurement.foramina[own], references[own]
+            gone = reference.gone(damaged, moved) if foramen.measured else ()
+            off = reference.off(foramen)
             rows.append({
                 **first,
                 "side": own,
-                "outcome": foramen.reasons[0] if refused else "FALSE" if false else "right",
-                "area_before": before[own],
-                "area_after": after[own],
-                "warnings": "" if refused else " ".join(foramen.reasons),
+                "outcome": "FALSE" if gone or off else "right" if foramen.measured else foramen.reasons[0],
+                "gone": ", ".join(gone),
+                "off": " ".join(off),
+                "before": told(reference.foramen),
+                "after": told(foramen),
+                "warnings": " ".join(foramen.reasons) if foramen.measured else "",
             })  # fmt: skip
     return rows
 
@@ -160,10 +155,10 @@ def report(rows: list[Row], out: Path) -> None:
     total = Counter(row["outcome"] for row in rows)
     labels = len({row["number"] for row in rows})
     heads = ("damage", "labels", "damaged side refused", "sides right", "sides false", "crashes", "refusals, sides")
-    moved = sum(row["outcome"] == "FALSE" and row["damage"] in DISPLACED for row in rows)
+    gone = sum(row["outcome"] == "FALSE" and bool(row["gone"]) for row in rows)
     title = (
-        f"{labels} damaged labels: {total['CRASH']} crashes, {total['FALSE'] - moved} false numbers where something is "
-        f"gone, {moved} where a boundary is displaced"
+        f"{labels} damaged labels: {total['CRASH']} crashes, {gone} sides with numbers where a structure is gone, "
+        f"{total['FALSE'] - gone} with other false numbers"
     )
     show(out, title, markdown(heads, lines))
     codes = [(code, n) for code, n in total.most_common() if code not in ("right", "FALSE", "CRASH")]
@@ -174,15 +169,17 @@ def report(rows: list[Row], out: Path) -> None:
             row["damage"],
             row["shape"],
             f"{row['side']} ({row['damaged_side']})",
-            "-" if row["area_before"] is None else f"{row['area_before']:.1f}",
-            f"{row['area_after']:.1f}",
+            row["before"],
+            row["after"],
+            row["gone"] or row["off"],
             row["warnings"],
         )
         for row in rows
         if row["outcome"] == "FALSE"
     ]
     if wrong:
-        show(out, "False numbers", markdown(("", "damage", "shape", "side (damaged)", "FA", "given", "warned"), wrong))
+        heads = ("", "damage", "shape", "side (damaged)", "FA / FH / FW", "given", "gone, or off", "warned")
+        show(out, "False numbers", markdown(heads, wrong))
     crashed = [(row["number"], row["damage"], row["shape"], row["detail"]) for row in rows if row["outcome"] == "CRASH"]
     if crashed:
         show(out, "Crashes", markdown(("", "damage", "shape", "error"), crashed))

@@ -333,8 +333,6 @@ def no_label(target: Target, rng: np.random.Generator) -> Damaged:
             return np.stack([target.label] * 2, axis=-1), target.affine
 
 
-#: What moves a boundary and takes nothing away.
-DISPLACED: Final = frozenset({"process_worn"})
 DAMAGES: Final[tuple[Damage, ...]] = (
     process_gone, process_upper_half_gone, process_upper_quarter_gone, process_tip_bitten, process_worn,
     pedicle_gone, upper_arch_gone, wall_gone, disc_back_gone, disc_half_gone, side_gone, torn,

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from livf.lib.foramen.constants import LARGEST_PLATEAU_MM
-from livf.lib.foramen.facets import Top, plateau_mm, process_top
+from livf.lib.anatomy import L5
+from livf.lib.foramen.constants import LARGEST_PLATEAU_MM, LEAST_JOINT_MM2, SMALL_JOINT_MM2
+from livf.lib.foramen.facets import Top, joint_mm2, plateau_mm, process_top
 from livf.lib.foramen.frame import find_frame
 from livf.lib.foramen.level import prepare
 from livf.lib.foramen.outline import slab
@@ -74,3 +75,33 @@ def test_the_top_of_a_scene_is_found_to_a_fraction_of_a_voxel(scenes):
         assert block.mean() == pytest.approx(8.0, abs=0.15)
         # The upper vertebra's block lies on it: a closed joint.
         assert found.covered[(found.lateral > 14) & (found.lateral < 24)][:, np.abs(found.anterior + 30.0) < 1.5].all()
+
+
+def joints(label, affine):
+    level = prepare(label, affine)
+    marks = find_frame(level)
+    return {side: joint_mm2(level, marks, side, slab(marks, side)) for side in ("left", "right")}
+
+
+def test_a_worn_process_does_not_fill_its_joint(scenes):
+    """The scene's joint is closed below the upper vertebra's block: an area of 24 by 8 mm and what lies behind."""
+    label, affine = scenes["plain"].voxels(0.8)
+    whole = joints(label, affine)
+    assert min(whole.values()) > SMALL_JOINT_MM2
+    index = np.argwhere(label == L5.value)
+    place = index @ affine[:3, :3].T + affine[:3, 3]
+    worn = index[(place[:, 0] < -6) & (place[:, 1] < -22) & (place[:, 2] > 4.5)]  # RAS: the patient's left
+    thin = label.copy()
+    thin[tuple(worn.T)] = 0
+    found = joints(thin, affine)
+    assert found["left"] < LEAST_JOINT_MM2
+    assert found["right"] == pytest.approx(whole["right"], abs=2.0)
+
+
+def test_without_a_process_there_is_no_joint(scenes):
+    label, affine = scenes["plain"].voxels(0.8)
+    index = np.argwhere(label == L5.value)
+    place = index @ affine[:3, :3].T + affine[:3, 3]
+    gone = label.copy()
+    gone[tuple(index[(np.abs(place[:, 0]) > 6) & (place[:, 1] < -20) & (place[:, 2] > -8)].T)] = 0
+    assert max(joints(gone, affine).values()) < LEAST_JOINT_MM2

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from livf.lib.anatomy import DISC, L4, L5
 from livf.lib.foramen import measure, quality
-from livf.lib.foramen.constants import LARGEST_DISC_OFFSET_MM, LARGEST_HOLES
+from livf.lib.foramen.constants import LARGEST_DISC_OFFSET_MM, LARGEST_HOLES, LEAST_JOINT_MM2, SMALL_JOINT_MM2
 from livf.lib.foramen.frame import find_frame
 from livf.lib.foramen.level import prepare
 from livf.lib.foramen.measurements import Main, main_numbers
@@ -69,6 +70,30 @@ def test_half_a_disc_carries_no_frame(plain, place, at):
     assert codes(half, affine) == {"left": "incomplete_structure", "right": "incomplete_structure"}
 
 
+@pytest.mark.parametrize("sides", [(-1,), (1,), (-1, 1)])
+def test_a_disc_cut_on_its_side_carries_no_frame(plain, place, sides):
+    """Cut 14 mm from the middle, on one side or on both; at 20 mm it does not matter."""
+    label, affine, _ = plain
+    for at, whole in ((14.0, False), (20.0, True)):
+        cut = np.zeros(label.shape, dtype=bool)
+        for side in sides:
+            cut |= side * place[0] > at
+        level = prepare(np.where(cut & (label == DISC.value), 0, label), affine)
+        assert quality.incomplete(level, find_frame(level)) != whole
+
+
+def test_pedicles_that_disagree_carry_no_frame(parts):
+    level, marks, _, _ = parts
+    for degrees, whole in ((10.0, True), (-10.0, True), (25.0, False)):
+        turned = {
+            key: replace(p, centre=p.centre + np.array([0.0, p.centre[0] * np.tan(np.radians(degrees)), 0.0]))
+            if key[0] == L4.value
+            else p
+            for key, p in marks.pedicles.items()
+        }
+        assert quality.incomplete(level, replace(marks, pedicles=turned)) != whole
+
+
 def test_the_middle_of_the_pedicles_is_looked_at_where_a_vertebra_has_both(parts):
     level, marks, _, _ = parts
     moved = {
@@ -127,6 +152,40 @@ def test_the_uncovered_top_of_a_cut_process_is_refused(plain, place):
         found = codes(cut, affine)
         assert found["left"] in ("truncated_posterior_elements", "outline_open")
         assert found["right"] is None
+
+
+def test_a_process_drawn_too_thin_is_refused(plain, place):
+    """By 3 mm all round above its pedicle: its joint is wide, and it stays closed further back."""
+    label, affine, _ = plain
+    m, a, s = place
+    thin = ndimage.binary_erosion(label == L5.value, iterations=3)
+    worn = np.where((label == L5.value) & ~thin & (m > 4) & (a < -23.0) & (s > -6.0), 0, label)
+    found = codes(worn, affine)
+    assert found["left"] in ("truncated_posterior_elements", "outline_open")
+    assert found["right"] is None
+
+
+def test_a_joint_wide_on_both_sides_is_anatomy(parts, monkeypatch):
+    level, marks, borders, _ = parts
+    between = (LEAST_JOINT_MM2 + SMALL_JOINT_MM2) / 2
+    for own, other, small in (
+        (LEAST_JOINT_MM2 - 1, 60.0, True),
+        (between, between, False),
+        (between, 2 * between, True),
+        (SMALL_JOINT_MM2 + 1, 300.0, False),
+    ):
+        monkeypatch.setattr(quality, "joint_mm2", lambda *given, a=own, b=other: a if given[2] == "left" else b)
+        assert quality._joint_is_small(level, marks, "left", borders) == small
+    lefts = {key: p for key, p in marks.pedicles.items() if key[1] == "left"}
+    monkeypatch.setattr(quality, "joint_mm2", lambda *given: between)
+    assert not quality._joint_is_small(level, replace(marks, pedicles=lefts), "left", borders)
+
+
+def test_a_bite_out_of_the_pedicle_is_refused(plain, place):
+    label, affine, scene = plain
+    off = np.linalg.norm(place - np.array([18.0, -21.0, scene.left.top + 1.0])[:, None, None, None], axis=0)
+    found = codes(np.where((label == L4.value) & (off < 6.0), 0, label), affine)
+    assert found == {"left": "incomplete_structure", "right": None}
 
 
 @pytest.mark.parametrize(

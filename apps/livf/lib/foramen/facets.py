@@ -1,9 +1,10 @@
-"""Whether the lower vertebra's superior articular process ends in its own tip, or was cut off.
+"""Whether the lower vertebra's superior articular process ends in its own tip and fills its joint.
 
 The process bounds the back of the foramen. A whole one tapers: it ends in a ridge or a dome, so that a plane laid on
 its top touches little of it. A process that the image, the network or an annotator ended early has lost its tip, and
 shows the section instead: a plateau nearly as large as the process is just below, with nothing on it. The share of the
-process that reaches the plane, over all tilts of the plane, tells the two apart on each side alone.
+process that reaches the plane, over all tilts of the plane, tells the two apart on each side alone. One that is drawn
+too thin keeps its tip, but leaves its joint wide.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Final
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from livf.lib.anatomy import L4, L5
-from livf.lib.foramen.constants import LARGEST_GAP_MM, PLATEAU_DEPTH_MM, TIP_DEPTH_MM
+from livf.lib.foramen.constants import JOINT_MM, LARGEST_GAP_MM, PLATEAU_DEPTH_MM, TIP_DEPTH_MM
+from livf.lib.foramen.craters import surface
 from livf.lib.foramen.frame import Landmarks
 from livf.lib.foramen.level import Bools, Level
 from livf.lib.foramen.result import Points, Side, side_sign
@@ -33,6 +36,13 @@ _REST_MM2: Final = 2.0
 _SMALLEST_MM2: Final = 8.0
 #: Slopes of the planes along L and along A.
 _SLOPES: Final = np.arange(-0.6, 0.61, 0.15)
+
+
+#: Grid on which the joint is looked at: step, beyond the slab's borders, behind the wall (from, to), above the pedicle.
+_JOINT_STEP: Final = 0.8
+_JOINT_BESIDE_MM: Final = 3.0
+_JOINT_BEHIND_MM: Final = (4.0, 30.0)
+_JOINT_ABOVE_MM: Final = 32.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,3 +120,27 @@ def plateau_mm(top: Top) -> float:
                 circle = 2 * _STEP * float(ndimage.distance_transform_edt(np.pad(flat, 1)).max())
                 widest = max(widest, float(flat.sum() / own.sum() * np.cbrt(circle**2 * np.sqrt(area))))
     return widest
+
+
+def joint_mm2(level: Level, marks: Landmarks, side: Side, borders: tuple[float, float]) -> float:
+    """How much of the upper vertebra faces the process across the joint.
+
+    A process drawn too thin, or with a piece bitten out, no longer fills its joint, whatever its shape.
+
+    Returns:
+        Area of the upper vertebra's surface that is at most :data:`JOINT_MM` from the process, mm², in samples of
+        0.8 mm.
+    """
+    sign, pedicle, wall = side_sign(side), marks.pedicles[(L5.value, side)], marks.walls[L5.value]
+    behind = float(wall.anterior(sign * (borders[0] + borders[1]) / 2, pedicle.high))
+    lateral = np.arange(borders[0] - _JOINT_BESIDE_MM, borders[1] + _JOINT_BESIDE_MM, _JOINT_STEP)
+    anterior = np.arange(behind - _JOINT_BEHIND_MM[1], behind - _JOINT_BEHIND_MM[0], _JOINT_STEP)
+    superior = np.arange(pedicle.high, pedicle.high + _JOINT_ABOVE_MM, _JOINT_STEP)
+    process, upper = (
+        np.argwhere(surface(level.grid(level.fields[v.value], marks.frame, sign * lateral, anterior, superior) > 0))
+        for v in (L5, L4)
+    )
+    if not len(process) or not len(upper):
+        return 0.0
+    apart, _ = cKDTree(process).query(upper, distance_upper_bound=JOINT_MM / _JOINT_STEP)
+    return float(np.isfinite(apart).sum()) * _JOINT_STEP**2

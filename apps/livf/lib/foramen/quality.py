@@ -7,21 +7,27 @@ from typing import Final
 
 import numpy as np
 
-from livf.lib.anatomy import L4, VERTEBRAE, Structure
+from livf.lib.anatomy import DISC, L4, VERTEBRAE, Structure
 from livf.lib.foramen import result as parts_of
 from livf.lib.foramen.constants import (
     FACET_SHARE,
+    LARGEST_BOWLS,
     LARGEST_DISC_OFFSET_MM,
     LARGEST_DISC_RECESS_MM,
     LARGEST_HOLES,
+    LARGEST_PEDICLE_TURN_DEG,
     LARGEST_PLATEAU_MM,
     LEAST_BESIDE_SLAB_MM,
+    LEAST_DISC_REACH_MM,
+    LEAST_JOINT_MM2,
     LOWER_BACK_SHARE,
     OUTLINE_STEP_MM,
     POSSIBLE_AREA_MM2,
     POSSIBLE_HEIGHT_MM,
     POSTERIOR_NORMAL,
     SLIP_MM,
+    SMALL_JOINT_MM2,
+    SMALL_JOINT_SHARE,
     THICK_SLICES_MM,
     UNSTABLE_FRAME_DEG,
     USUAL_AREA_MM2,
@@ -30,11 +36,12 @@ from livf.lib.foramen.constants import (
     USUAL_WIDTH_MM,
     VIEW_MM,
 )
-from livf.lib.foramen.facets import plateau_mm, process_top
+from livf.lib.foramen.craters import bowl_mm2
+from livf.lib.foramen.facets import joint_mm2, plateau_mm, process_top
 from livf.lib.foramen.frame import Landmarks
 from livf.lib.foramen.level import Level
 from livf.lib.foramen.measurements import Main
-from livf.lib.foramen.outline import Contour
+from livf.lib.foramen.outline import Contour, slab
 from livf.lib.foramen.reasons import RefusedError
 from livf.lib.foramen.result import SIDES, ForamenMeasurement, Numbers, Side, side_sign
 from livf.lib.values import voxel_volume
@@ -42,6 +49,8 @@ from livf.lib.values import voxel_volume
 #: A loose part counts within this distance of the slab, and from this volume. [own]
 _LOOSE_MM: Final = 3.0
 _LOOSE_MM3: Final = 20.0
+#: The disc reaches to the side as far as all but this share of its voxels. [own]
+_OUTERMOST: Final = 0.02
 #: Along the outline, a body's rim and the roof or floor of a gap in the disc are no longer than this. [own]
 _RIM_MM: Final = 8.0
 
@@ -59,12 +68,24 @@ def level_warnings(level: Level, asymmetry: float, slip: float) -> tuple[str, ..
 
 
 def incomplete(level: Level, marks: Landmarks) -> bool:
-    """Whether the label is porous, or much of the disc is missing on one side: the frame would rest on what is left."""
+    """Whether the frame would rest on what is left of a structure.
+
+    The label is porous, much of the disc is missing on one side, or the lines that join the pedicles of each vertebra
+    disagree, as where the walls behind which they are looked for are not whole.
+    """
     if level.holes > LARGEST_HOLES:
         return True
     pairs = [[marks.pedicles.get((v.value, side)) for side in SIDES] for v in VERTEBRAE]
-    middles = [(one.centre[0] + other.centre[0]) / 2 for one, other in pairs if one and other]
-    return bool(middles) and abs(float(np.mean(middles))) > LARGEST_DISC_OFFSET_MM
+    lines = [(one.centre, other.centre) for one, other in pairs if one and other]
+    middle = float(np.mean([(left[0] + right[0]) / 2 for left, right in lines])) if lines else 0.0
+    across = marks.frame.to_frame(level.centres(DISC))[:, 0] - middle
+    reach = min(float(np.quantile(across, 1 - _OUTERMOST)), -float(np.quantile(across, _OUTERMOST)))
+    turns = [float(np.degrees(np.arctan2(*(left - right)[1::-1]))) for left, right in lines]
+    return (
+        abs(middle) > LARGEST_DISC_OFFSET_MM
+        or reach < LEAST_DISC_REACH_MM
+        or (len(turns) > 1 and abs(turns[0] - turns[1]) > LARGEST_PEDICLE_TURN_DEG)
+    )
 
 
 def check_region(level: Level, marks: Landmarks, side: Side, borders: tuple[float, float]) -> None:
@@ -94,7 +115,7 @@ def _ends_beside(level: Level, marks: Landmarks, vertebra: Structure, side: Side
 
 
 def check_outline(level: Level, marks: Landmarks, side: Side, borders: tuple[float, float], contour: Contour) -> None:
-    """Refuse an outline shaped by the image's edge, or by a missing part of the disc or superior articular process."""
+    """Refuse an outline shaped by the image's edge, or by a missing piece of bone or disc."""
     points, normals = contour.points, contour.normals
     grid = np.empty((2, len(points), 3))
     grid[..., 0] = side_sign(side) * np.asarray(borders)[:, None]
@@ -113,6 +134,25 @@ def check_outline(level: Level, marks: Landmarks, side: Side, borders: tuple[flo
         raise RefusedError("truncated_posterior_elements")
     if plateau_mm(process_top(level, marks, side, borders)) > LARGEST_PLATEAU_MM:
         raise RefusedError("truncated_posterior_elements")
+    if _joint_is_small(level, marks, side, borders):
+        raise RefusedError("truncated_posterior_elements")
+    if all(bowl_mm2(level, marks, side, borders, contour, smoothing) > most for smoothing, most in LARGEST_BOWLS):
+        raise RefusedError("incomplete_structure")
+
+
+def _joint_is_small(level: Level, marks: Landmarks, side: Side, borders: tuple[float, float]) -> bool:
+    """Whether the superior articular process fills its joint less than a whole one does.
+
+    Joints are wide in some people, but in most of them on both sides: an area between the limits counts where the other
+    side's is much larger.
+    """
+    area = joint_mm2(level, marks, side, borders)
+    if area < LEAST_JOINT_MM2 or area >= SMALL_JOINT_MM2:
+        return area < LEAST_JOINT_MM2
+    other: Side = "right" if side == "left" else "left"
+    if any((vertebra.value, other) not in marks.pedicles for vertebra in VERTEBRAE):
+        return False
+    return area < SMALL_JOINT_SHARE * joint_mm2(level, marks, other, slab(marks, other))
 
 
 def _disc_recess(contour: Contour) -> float:

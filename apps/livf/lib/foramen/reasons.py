@@ -17,7 +17,7 @@ REFUSALS: Final[dict[str, str]] = {
     "opening_not_found": "No opening lies behind the posterior walls, between the pedicles.",
     "outline_split": "The opening is in several parts.",
     "outline_open": "The outline is not closed by bone and disc, with a joint of at most 2 mm.",
-    "truncated_posterior_elements": "The superior articular process of the lower vertebra is missing or cut off.",
+    "truncated_posterior_elements": "The lower vertebra's superior articular process is missing, cut off or too thin.",
     "implausible_geometry": "The outline's size is anatomically impossible.",
 }
 #: Codes that come with numbers.
