@@ -35,9 +35,7 @@ def phantom_column(spine: Spine, name: str) -> Column:
         name: Of the column; the same name gives the same surroundings.
     """
     grid = grid_around(_BOX_MM + spine.frame.origin)
-    axes = [
-        (grid.affine[a, 3] + SPACING_MM * np.arange(n)).astype(np.float32) for a, n in enumerate(grid.shape)
-    ]
+    axes = [(grid.affine[a, 3] + SPACING_MM * np.arange(n)).astype(np.float32) for a, n in enumerate(grid.shape)]
     raw = spine.fields(*axes)
     fields = {ours: _field(raw[theirs], grid) for theirs, ours in _BONES.items()}
     discs = {ours: _field(raw[theirs], grid) for theirs, ours in _DISCS.items()}

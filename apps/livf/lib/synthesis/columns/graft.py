@@ -8,7 +8,7 @@ join two people are painted and serve as neighbours; they are not taught as pair
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +109,9 @@ def lay(donor: Column, source: Part, column: Column, target: Part) -> Fit:
     """Lay the donor's vertebra on the recipient's."""
     have, want = _surface(source, donor.spacing), _surface(target, column.spacing)
     tree = cKDTree(want)
-    scale = float(np.linalg.norm(want - want.mean(0), axis=1).mean() / np.linalg.norm(have - have.mean(0), axis=1).mean())
+    scale = float(
+        np.linalg.norm(want - want.mean(0), axis=1).mean() / np.linalg.norm(have - have.mean(0), axis=1).mean()
+    )
     matrix = np.eye(4)
     matrix[:3, :3] *= scale
     matrix[:3, 3] = want.mean(0) - scale * have.mean(0)
@@ -197,10 +199,16 @@ def _moved(part: Part, spacing: float, new_spacing: float, fit: Fit) -> Part:
         new = ndimage.affine_transform(
             values.astype(np.float32), turn, shift, shape, order=1, mode="constant", cval=REACH_MM
         )
-        return np.clip(new * fit.scale, -REACH_MM, REACH_MM).astype(np.float16)
+        return np.asarray(np.clip(new * fit.scale, -REACH_MM, REACH_MM), dtype=np.float16)
 
     body = None if part.body is None else on_grid(part.body)
-    return replace(part, distance=on_grid(part.distance), body=body, start=_triple(low), whole=False if body is not None else part.whole)
+    return replace(
+        part,
+        distance=on_grid(part.distance),
+        body=body,
+        start=_triple(low),
+        whole=False if body is not None else part.whole,
+    )
 
 
 def _grid_line(column: Column) -> Doubles:
@@ -242,7 +250,7 @@ def _sac(column: Column, donor: Column, fit: Fit, middle: Doubles, below: bool) 
 
 
 def _surround(
-    column: Column, donor: Column, fit: Fit, middle: Doubles, below: bool, low: npt.NDArray[np.int_], high: Doubles
+    column: Column, donor: Column, fit: Fit, middle: Doubles, below: bool, low: npt.NDArray[Any], high: Doubles
 ) -> tuple[npt.NDArray[np.uint8] | None, Doubles | None]:
     """The recipient's surroundings, made taller, the donor's beyond the shared vertebra."""
     if column.surround is None or column.surround_affine is None:

@@ -1,0 +1,122 @@
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from livf.lib.errors import InputError, NotFoundError
+from livf.lib.synthesis.painting import shards
+
+
+@pytest.fixture
+def folder(column, tmp_path):
+    assert shards.complete_people([column], [], tmp_path) == ["solids"]
+    return tmp_path
+
+
+def planned(folder, purpose="localiser", count=4, **changes):
+    return shards.plan_shards(folder, purpose, count, ["solids"], **{"examples": 2, **changes})
+
+
+def test_a_shard_gives_back_what_was_painted(folder):
+    tasks = planned(folder, "pair", 2)
+    shards.make_shards(tasks)
+    shard = shards.read_shard(tasks[0].path)
+    assert shard.images.shape == shard.labels.shape == (2, 112, 160, 128)
+    assert shard.images.dtype == np.int16 and shard.labels.dtype == np.uint8
+    assert shard.people == ("solids", "solids") and set(shard.levels) <= {"L2-L3", "L3-L4", "L4-L5"}
+    assert shard.spacing == 0.8
+    assert all(len(np.unique(label)) == 4 for label in shard.labels)
+
+
+def test_the_bytes_depend_on_the_seed_alone(folder):
+    tasks = planned(folder)
+    assert len(tasks) == 2
+    shards.make_shards(tasks)
+    first = [task.path.read_bytes() for task in tasks]
+    tasks[1].path.unlink()
+    shards.make_shards(tasks[::-1])
+    assert [task.path.read_bytes() for task in tasks] == first
+    assert first[0] != first[1]
+    other = planned(folder, seed=1)
+    shards.make_shards(other)
+    assert other[0].path.read_bytes() != first[0]
+
+
+def test_what_is_there_is_kept_and_what_is_damaged_made_anew(folder):
+    tasks = planned(folder)
+    made = []
+    shards.make_shards(tasks, done=lambda task, new: made.append(new))
+    whole = tasks[0].path.read_bytes()
+    tasks[0].path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="damaged"):
+        shards.read_shard(tasks[0].path)
+    shards.make_shards(tasks, done=lambda task, new: made.append(new))
+    assert made == [True, True, False, True]
+    assert tasks[0].path.read_bytes() == whole
+
+
+def test_a_killed_run_leaves_whole_shards_and_goes_on(folder):
+    tasks = planned(folder, count=40)
+    process = multiprocessing.get_context("spawn").Process(target=shards.make_shards, args=(tasks,))
+    process.start()
+    deadline = time.monotonic() + 120
+    while not tasks[1].path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join()
+    there = shards.shard_paths(folder, "localiser")
+    assert 2 <= len(there) < len(tasks)
+    for path in there:
+        assert len(shards.read_shard(path).images) == 2
+    kept = {path: path.stat().st_mtime_ns for path in there}
+    few = tasks[: len(there) + 1]
+    made = []
+    shards.make_shards(few, done=lambda task, new: made.append(new))
+    assert made.count(True) == 1
+    assert {path: path.stat().st_mtime_ns for path in there} == kept
+
+
+def test_worker_processes_make_the_same(folder):
+    tasks = planned(folder)
+    shards.make_shards(tasks)
+    alone = [task.path.read_bytes() for task in tasks]
+    for task in tasks:
+        task.path.unlink()
+    shards.make_shards(tasks, workers=2)
+    assert [task.path.read_bytes() for task in tasks] == alone
+
+
+def test_examples_come_once_each_in_random_order(folder):
+    shards.make_shards(planned(folder))
+    one, two, again = (
+        [image.tobytes() for image, _ in shards.examples(folder, "localiser", np.random.default_rng(s))]
+        for s in (0, 5, 0)
+    )
+    assert len(set(one)) == 4 and set(one) == set(two)
+    assert one == again
+
+
+def test_changed_people_make_other_shards(folder, column):
+    tasks = planned(folder)
+    shards.make_shards(tasks)
+    path = folder / "people" / "solids.npz"
+    from livf.lib.synthesis.columns.store import save_column
+
+    save_column(path, column, "another fingerprint")
+    made = []
+    shards.make_shards(planned(folder), done=lambda task, new: made.append(new))
+    assert made == [True, True]
+
+
+def test_what_is_missing_is_named(folder):
+    with pytest.raises(NotFoundError, match="cannot be read"):
+        shards.plan_shards(folder, "pair", 2, ["nobody"])
+    with pytest.raises(InputError, match="nobody to paint"):
+        shards.plan_shards(folder, "pair", 2, [])
+    with pytest.raises(NotFoundError, match="no shard"):
+        shards.shard_paths(folder, "pair")
+    with pytest.raises(NotFoundError, match="no such file"):
+        shards.read_shard(folder / "x.npz")
