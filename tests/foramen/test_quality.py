@@ -113,6 +113,15 @@ def test_without_the_back_of_the_disc_the_outline_runs_into_its_space(plain, pla
             assert code in ("incomplete_structure", "outline_open", "outline_split"), lost
 
 
+@pytest.mark.parametrize(("deep", "whole"), [(6.0, True), (10.0, True), (15.0, False)])
+def test_a_disc_without_its_back_in_the_middle_is_not_whole(plain, place, deep, whole):
+    """Its sides still reach the walls, so that the outlines themselves look well."""
+    label, affine, _ = plain
+    hollow = (label == DISC.value) & (np.abs(place[0]) < 9.0) & (place[1] < -17.0 + deep)
+    level = prepare(np.where(hollow, 0, label), affine)
+    assert quality.incomplete(level, find_frame(level)) != whole
+
+
 @pytest.mark.parametrize(("at", "measured"), [(18.0, False), (24.0, False), (31.0, True)])
 def test_a_label_that_ends_in_a_pedicle(plain, place, at, measured):
     """Within a larger image: no edge of the image tells it."""

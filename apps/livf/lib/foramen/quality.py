@@ -7,11 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from livf.lib.anatomy import DISC, L4, VERTEBRAE, Structure
+from livf.lib.anatomy import DISC, L4, L5, VERTEBRAE, Structure
 from livf.lib.foramen import result as parts_of
 from livf.lib.foramen.constants import (
+    DISC_MIDDLE_MM,
     FACET_SHARE,
     LARGEST_BOWLS,
+    LARGEST_DISC_HOLLOW_MM,
     LARGEST_DISC_OFFSET_MM,
     LARGEST_DISC_RECESS_MM,
     LARGEST_HOLES,
@@ -43,7 +45,7 @@ from livf.lib.foramen.level import Level
 from livf.lib.foramen.measurements import Main
 from livf.lib.foramen.outline import Contour, slab
 from livf.lib.foramen.reasons import RefusedError
-from livf.lib.foramen.result import SIDES, ForamenMeasurement, Numbers, Side, side_sign
+from livf.lib.foramen.result import SIDES, ForamenMeasurement, Numbers, Points, Side, side_sign
 from livf.lib.values import voxel_volume
 
 #: A loose part counts within this distance of the slab, and from this volume. [own]
@@ -70,22 +72,38 @@ def level_warnings(level: Level, asymmetry: float, slip: float) -> tuple[str, ..
 def incomplete(level: Level, marks: Landmarks) -> bool:
     """Whether the frame would rest on what is left of a structure.
 
-    The label is porous, much of the disc is missing on one side, or the lines that join the pedicles of each vertebra
-    disagree, as where the walls behind which they are looked for are not whole.
+    The label is porous, much of the disc is missing on one side or behind, or the lines that join the pedicles of each
+    vertebra disagree, as where the walls behind which they are looked for are not whole.
     """
     if level.holes > LARGEST_HOLES:
         return True
     pairs = [[marks.pedicles.get((v.value, side)) for side in SIDES] for v in VERTEBRAE]
     lines = [(one.centre, other.centre) for one, other in pairs if one and other]
     middle = float(np.mean([(left[0] + right[0]) / 2 for left, right in lines])) if lines else 0.0
-    across = marks.frame.to_frame(level.centres(DISC))[:, 0] - middle
+    disc = marks.frame.to_frame(level.centres(DISC))
+    across = disc[:, 0] - middle
     reach = min(float(np.quantile(across, 1 - _OUTERMOST)), -float(np.quantile(across, _OUTERMOST)))
     turns = [float(np.degrees(np.arctan2(*(left - right)[1::-1]))) for left, right in lines]
     return (
         abs(middle) > LARGEST_DISC_OFFSET_MM
         or reach < LEAST_DISC_REACH_MM
+        or _disc_hollow(marks, disc[np.abs(across) < DISC_MIDDLE_MM, 1]) > LARGEST_DISC_HOLLOW_MM
         or (len(turns) > 1 and abs(turns[0] - turns[1]) > LARGEST_PEDICLE_TURN_DEG)
     )
+
+
+def _disc_hollow(marks: Landmarks, anterior: Points) -> float:
+    """How far in front of both posterior walls the disc ends, mm; infinite where there is none.
+
+    Args:
+        marks: Landmarks.
+        anterior: ``(N,)`` A of the disc's voxels in the middle between the pedicles.
+    """
+    if not anterior.size:
+        return float("inf")
+    upper, lower = marks.walls[L4.value], marks.walls[L5.value]
+    behind = max(float(upper.anterior(0.0, upper.low)), float(lower.anterior(0.0, lower.high)))
+    return float(np.quantile(anterior, _OUTERMOST)) - behind
 
 
 def check_region(level: Level, marks: Landmarks, side: Side, borders: tuple[float, float]) -> None:
