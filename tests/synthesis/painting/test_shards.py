@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,3 +121,21 @@ def test_what_is_missing_is_named(folder):
         shards.shard_paths(folder, "pair")
     with pytest.raises(NotFoundError, match="no such file"):
         shards.read_shard(folder / "x.npz")
+
+
+def test_people_are_completed_anew_when_their_column_changes(folder, column):
+    path = folder / "people" / "solids.npz"
+    before = path.stat().st_mtime_ns
+    shards.complete_people([column], [], folder)
+    assert path.stat().st_mtime_ns == before
+    shards.complete_people([replace(column, parts=column.parts[1:])], [], folder)
+    assert path.stat().st_mtime_ns != before
+
+
+def test_who_lacks_a_sacrum_borrows_one_from_each_donor(tmp_path, column):
+    lacking = replace(column, name="lacking", parts=tuple(p for p in column.parts if p.name not in ("sacrum", "L5-S1")))
+    names = shards.complete_people([lacking, column], [column], tmp_path)
+    assert names == ["lacking+solids", "solids"]
+    from livf.lib.synthesis.columns.store import load_column
+
+    assert any(p.name == "sacrum" for p in load_column(tmp_path / "people" / "lacking+solids.npz").parts)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from livf.lib.synthesis.columns.column import REACH_MM, Column, Kind, Part
+from livf.lib.synthesis.columns.column import REACH_MM, Column, Kind, Part, Surround
 from livf.lib.synthesis.columns.sources import LEVELS
 
 Doubles = npt.NDArray[np.float64]
@@ -275,10 +275,20 @@ def _surround(
         donor_grid = np.diag([donor.spacing] * 3 + [1.0]) @ np.linalg.inv(donor.affine)
         chain = np.linalg.inv(donor_grid @ donor.surround_affine) @ np.linalg.inv(fit.matrix) @ to_grid @ first
         shape = (*codes.shape[:2], len(planes))
-        codes[:, :, planes] = ndimage.affine_transform(
-            donor.surround, chain[:3, :3], chain[:3, 3], shape, order=0, mode="nearest"
-        )
+        theirs = ndimage.affine_transform(donor.surround, chain[:3, :3], chain[:3, 3], shape, order=0, mode="nearest")
+        codes[:, :, planes] = _within(codes[:, :, planes], theirs, to_grid, middle[1])
     return codes, affine
+
+
+def _within(
+    own: npt.NDArray[np.uint8], theirs: npt.NDArray[np.uint8], to_grid: Doubles, canal: float
+) -> npt.NDArray[np.uint8]:
+    """The donor's tissues inside the recipient's outline, so that no step shows; behind, inside either's."""
+    air, skin, fat = (list(Surround).index(tissue) for tissue in (Surround.AIR, Surround.SKIN, Surround.FAT))
+    behind = (to_grid[1, 3] + to_grid[1, 1] * np.arange(own.shape[1]) < canal)[None, :, None]
+    deep = (theirs != air) & (own != air)
+    inner = np.where(deep & (own != skin), np.where(theirs == skin, fat, theirs), own)
+    return np.where(behind & (own == air), theirs, inner).astype(np.uint8)
 
 
 def _triple(values: npt.ArrayLike) -> tuple[int, int, int]:

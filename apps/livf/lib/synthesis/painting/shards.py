@@ -23,11 +23,12 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from livf.lib.anatomy import LUMBAR_UPWARDS
 from livf.lib.errors import InputError, NotFoundError
 from livf.lib.storage import make_folder, writing
 from livf.lib.synthesis.columns.column import Column, Kind
 from livf.lib.synthesis.columns.graft import graft
-from livf.lib.synthesis.columns.store import load_column, save_column
+from livf.lib.synthesis.columns.store import load_column, made_from, save_column
 from livf.lib.synthesis.painting.plan import LOCALISER, PAIR, draw_plan
 from livf.lib.synthesis.painting.sample import paint
 from livf.lib.synthesis.painting.subject import Subject, prepare_subject
@@ -110,11 +111,11 @@ def shard_path(folder: str | os.PathLike[str], purpose: Purpose, number: int) ->
 
 
 def complete_people(columns: Sequence[Column], donors: Sequence[Column], folder: str | os.PathLike[str]) -> list[str]:
-    """Write columns, completed by each donor, to the data set's folder; what is there is kept.
+    """Write columns, completed by each donor, to the data set's folder; what was made from the same ones is kept.
 
     Args:
         columns: To paint from.
-        donors: Columns with a sacrum, to complete those without.
+        donors: Columns with a sacrum that reach the thorax, to complete those without either.
         folder: Of the data set.
 
     Returns:
@@ -127,15 +128,18 @@ def complete_people(columns: Sequence[Column], donors: Sequence[Column], folder:
     make_folder(target)
     names = []
     for column in columns:
-        lacking = not any(p.kind is Kind.SACRUM for p in column.parts)
-        for donor in donors if lacking and donors else (None,):
+        top = next(p.name for p in column.parts if p.kind is Kind.VERTEBRA)
+        lacking = top in LUMBAR_UPWARDS or not any(p.kind is Kind.SACRUM for p in column.parts)
+        lenders: list[Column | None] = [d for d in donors if lacking and d.name != column.name]
+        for donor in lenders or [None]:
             name = column.name if donor is None else f"{column.name}+{donor.name}"
             path = target / f"{name}.npz"
-            if not path.exists():
+            wanted = _digest(column, donor)
+            if made_from(path) != wanted:
                 full = column
                 if donor is not None:
                     full = graft(graft(column, donor, "below"), donor, "above", _BORROWED_ABOVE)
-                save_column(path, full)
+                save_column(path, full, wanted)
             names.append(name)
     return names
 
@@ -159,10 +163,11 @@ def plan_shards(
         raise InputError(
             "there is nobody to paint", folder, "prepare people's columns first: scripts/prepare_columns.py"
         )
-    made_from = _fingerprint([Path(folder) / _PEOPLE / f"{name}.npz" for name in people])
+    fingerprint = _fingerprint([Path(folder) / _PEOPLE / f"{name}.npz" for name in people])
     size = EXAMPLES[purpose] if examples is None else examples
     return [
-        Task(Path(folder), purpose, number, seed, tuple(people), made_from, size) for number in range(-(-count // size))
+        Task(Path(folder), purpose, number, seed, tuple(people), fingerprint, size)
+        for number in range(-(-count // size))
     ]
 
 
@@ -324,6 +329,23 @@ def _head(path: Path) -> dict[str, Any] | None:
             return {key: head[key] for key in ("format", "purpose", "number", "seed", "examples", "made_from")}
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
+
+
+def _digest(*columns: Column | None) -> str:
+    """Of what columns hold, and of how they are completed."""
+    total = hashlib.sha256(f"{FORMAT} {_BORROWED_ABOVE}".encode())
+    for column in columns:
+        if column is None:
+            continue
+        total.update(f"{column.name} {column.affine.tolist()} {column.canal.tolist()}".encode())
+        for part in column.parts:
+            total.update(f"{part.name} {part.start} {part.whole}".encode())
+            total.update(part.distance.tobytes())
+            if part.body is not None:
+                total.update(part.body.tobytes())
+        if column.surround is not None:
+            total.update(column.surround.tobytes())
+    return total.hexdigest()
 
 
 def _fingerprint(paths: Sequence[Path]) -> str:
