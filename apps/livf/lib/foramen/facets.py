@@ -62,10 +62,16 @@ class Top:
     covered: Bools
 
 
+def _wall_above_pedicle(marks: Landmarks, side: Side, borders: tuple[float, float]) -> float:
+    """A of the lower vertebra's posterior wall in the middle of the slab, at the height of the pedicle's top, mm."""
+    middle = side_sign(side) * (borders[0] + borders[1]) / 2
+    return float(marks.walls[L5.value].anterior(middle, marks.pedicles[(L5.value, side)].high))
+
+
 def process_top(level: Level, marks: Landmarks, side: Side, borders: tuple[float, float]) -> Top:
     """Look the top up, between samples where the smooth surface crosses."""
-    sign, pedicle, wall = side_sign(side), marks.pedicles[(L5.value, side)], marks.walls[L5.value]
-    behind = float(wall.anterior(sign * (borders[0] + borders[1]) / 2, pedicle.high))
+    sign, pedicle = side_sign(side), marks.pedicles[(L5.value, side)]
+    behind = _wall_above_pedicle(marks, side, borders)
     lateral = np.arange(max(borders[0] - _BESIDE_MM, 3.0), borders[1] + _BESIDE_MM, _STEP)
     anterior = np.arange(behind - _BEHIND_MM[1], behind - _BEHIND_MM[0], _STEP)
     superior = np.arange(pedicle.high + _ABOVE_MM[0], pedicle.high + _ABOVE_MM[1], _STEP)
@@ -131,8 +137,8 @@ def joint_mm2(level: Level, marks: Landmarks, side: Side, borders: tuple[float, 
         Area of the upper vertebra's surface that is at most :data:`JOINT_MM` from the process, mm², in samples of
         0.8 mm.
     """
-    sign, pedicle, wall = side_sign(side), marks.pedicles[(L5.value, side)], marks.walls[L5.value]
-    behind = float(wall.anterior(sign * (borders[0] + borders[1]) / 2, pedicle.high))
+    sign, pedicle = side_sign(side), marks.pedicles[(L5.value, side)]
+    behind = _wall_above_pedicle(marks, side, borders)
     lateral = np.arange(borders[0] - _JOINT_BESIDE_MM, borders[1] + _JOINT_BESIDE_MM, _JOINT_STEP)
     anterior = np.arange(behind - _JOINT_BEHIND_MM[1], behind - _JOINT_BEHIND_MM[0], _JOINT_STEP)
     superior = np.arange(pedicle.high, pedicle.high + _JOINT_ABOVE_MM, _JOINT_STEP)

@@ -22,16 +22,20 @@ _NUMBER = re.compile(r"\d{1,6}", re.ASCII)
 _FLAGS: Final = frozenset({"true", "false", "1", "0", "yes", "no", "on", "off"})
 
 
+def optional(kind: Kind) -> Kind:
+    """What ``kind`` takes, or nothing."""
+
+    def check(value: str, what: str) -> str:
+        return kind(value, what) if value else value
+
+    return check
+
+
 def image_id(value: str, what: str) -> str:
     """An image's id."""
     if not _IMAGE.fullmatch(value) or value != value.strip():
         raise UsageError("is not an image's id", what, "GET /datastore/?output=all lists the images")
     return value
-
-
-def optional_image(value: str, what: str) -> str:
-    """An image's id or nothing."""
-    return image_id(value, what) if value else value
 
 
 def word(value: str, what: str) -> str:
@@ -41,21 +45,11 @@ def word(value: str, what: str) -> str:
     return value
 
 
-def optional_word(value: str, what: str) -> str:
-    """Such a name or nothing."""
-    return word(value, what) if value else value
-
-
 def session_id(value: str, what: str) -> str:
     """Id of an image session."""
     if not _SESSION.fullmatch(value):
         raise UsageError("is not a session's id", what, "create one with PUT /session/")
     return value
-
-
-def optional_session(value: str, what: str) -> str:
-    """Such an id or nothing."""
-    return session_id(value, what) if value else value
 
 
 def checksum(value: str, what: str) -> str:

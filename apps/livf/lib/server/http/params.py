@@ -37,7 +37,7 @@ _OWN_INFO: Final = frozenset(
 )  # fmt: skip
 _SEGMENT_KEYS: Final = ("name", "idx", "id", "color")
 
-Tag = Annotated[str, BeforeValidator(lambda value: names.optional_word(str(value), "label_tag"))]
+Tag = Annotated[str, BeforeValidator(lambda value: names.optional(names.word)(str(value), "label_tag"))]
 ClientId = Annotated[str | None, BeforeValidator(lambda value: value[:64] if isinstance(value, str) else None)]
 
 

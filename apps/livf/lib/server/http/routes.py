@@ -16,7 +16,7 @@ UPLOAD_BYTES: Final = 2 << 30
 FORM_BYTES: Final = 1 << 17
 
 _IMAGE: Final[Mapping[str, Kind]] = {"image": names.image_id}
-_OPTIONAL_IMAGE: Final[Mapping[str, Kind]] = {"image": names.optional_image}
+_OPTIONAL_IMAGE: Final[Mapping[str, Kind]] = {"image": names.optional(names.image_id)}
 _LABEL: Final[Mapping[str, Kind]] = {"label": names.image_id, "tag": names.word}
 _STATUS: Final[Mapping[str, Kind]] = {"all": names.flag, "check_if_running": names.flag}
 _PARTS: Final[Mapping[str, Kind]] = {
@@ -63,7 +63,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/livf/session", Action.READ),
     Route("DELETE", "/livf/session", Action.READ),
     Route("GET", "/info/", Action.READ),
-    Route("GET", "/datastore/", Action.READ, {"output": names.optional_word}),
+    Route("GET", "/datastore/", Action.READ, {"output": names.optional(names.word)}),
     Route("PUT", "/datastore/", Action.SAVE, _OPTIONAL_IMAGE, UPLOAD_BYTES),
     Route("DELETE", "/datastore/", Action.ADMINISTRATE, {"id": names.image_id}),
     Route("GET", "/datastore/image", Action.READ, _IMAGE),
@@ -74,7 +74,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("PUT", "/datastore/image/info", Action.SAVE, _IMAGE, FORM_BYTES),
     Route("GET", "/datastore/label", Action.READ, _LABEL),
     Route("HEAD", "/datastore/label", Action.READ, {"image": names.image_id, "tag": names.word}),
-    Route("PUT", "/datastore/label", Action.SAVE, {**_IMAGE, "tag": names.optional_word}, UPLOAD_BYTES),
+    Route("PUT", "/datastore/label", Action.SAVE, {**_IMAGE, "tag": names.optional(names.word)}, UPLOAD_BYTES),
     Route("DELETE", "/datastore/label", Action.ADMINISTRATE, {"id": names.image_id, "tag": names.word}),
     Route("GET", "/datastore/label/info", Action.READ, _LABEL),
     Route("PUT", "/datastore/label/info", Action.SAVE, _LABEL, FORM_BYTES),
@@ -84,7 +84,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "POST",
         "/infer/{model}",
         Action.INFER,
-        {**_OPTIONAL_IMAGE, "session_id": names.optional_session, "output": names.optional_word},
+        {**_OPTIONAL_IMAGE, "session_id": names.optional(names.session_id), "output": names.optional(names.word)},
         UPLOAD_BYTES,
     ),
     Route("POST", "/activelearning/{strategy}", Action.INFER, body=FORM_BYTES),
