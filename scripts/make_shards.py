@@ -1,10 +1,11 @@
 """Paint training examples beforehand: boxes around a disc, and the localiser's windows.
 
-    python scripts/make_shards.py COLUMNS FOLDER [--pairs N] [--windows N] [--phantoms N] [--seed N] [--workers N]
-                                  [--held-out]
+    python scripts/make_shards.py COLUMNS FOLDER [--pairs N] [--scenes N] [--windows N] [--phantoms N] [--seed N]
+                                  [--workers N] [--held-out]
 
-COLUMNS is what scripts/prepare_columns.py made. FOLDER gets people/, pair/ and localiser/. A run that was broken off
-goes on where it stopped. With --held-out the people who are kept out of training are painted, to measure on.
+COLUMNS is what scripts/prepare_columns.py made. FOLDER gets people/, pair/, phantom/ and localiser/. A run
+that was broken off goes on where it stopped. With --held-out the people who are kept out of
+training are painted, to measure on.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("columns", type=Path, help="folder of prepared columns")
     parser.add_argument("folder", type=Path, help="folder of the data set")
     parser.add_argument("--pairs", type=int, default=0, metavar="N", help="boxes around a disc")
+    parser.add_argument("--scenes", type=int, default=0, metavar="N", help="such boxes of whole phantoms as they are")
     parser.add_argument("--windows", type=int, default=0, metavar="N", help="windows of the localiser")
     parser.add_argument("--phantoms", type=int, default=8, metavar="N", help="phantoms among the people")
     parser.add_argument("--seed", type=int, default=0)
@@ -80,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = complete_people(chosen, donors, args.folder)
         del chosen, donors
         tasks = plan_shards(args.folder, "pair", args.pairs, names, seed=args.seed) if args.pairs else []
+        if args.scenes:
+            tasks += plan_shards(args.folder, "phantom", args.scenes, names, seed=args.seed)
         if args.windows:
             tasks += plan_shards(args.folder, "localiser", args.windows, names, seed=args.seed)
         begin = time.perf_counter()

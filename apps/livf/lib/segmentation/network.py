@@ -42,6 +42,7 @@ class UNet3D(nn.Module):
             raise ValueError(f"a U-Net needs at least two levels, not widths={tuple(widths)}")
         self.widths = tuple(widths)
         self.cell = cell
+        self.out_channels = out_channels
         before = (in_channels * cell**3, *self.widths[:-1])
         self.encoder = nn.ModuleList(_two_convolutions(before[level], width) for level, width in enumerate(self.widths))
         # The 1x1x1 convolution that halves the channels stands before the upsampling: both are linear, so the result
@@ -87,9 +88,9 @@ class UNet3D(nn.Module):
         ]
 
 
-def build(config: NetworkConfig) -> UNet3D:
+def build(config: NetworkConfig, out_channels: int = CHANNELS) -> UNet3D:
     """The network of a configuration, with random weights."""
-    return UNet3D(config.widths, out_channels=CHANNELS, cell=config.cell)
+    return UNet3D(config.widths, out_channels=out_channels, cell=config.cell)
 
 
 def _to_cells(voxels: torch.Tensor, cell: int) -> torch.Tensor:

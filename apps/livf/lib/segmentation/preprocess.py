@@ -27,6 +27,9 @@ SMALLEST_FIELD_MM: Final = (40.0, 30.0, 60.0)
 #: Voxel sizes that agree to this are equal: single-precision headers are off by some 1e-7. The drift over 320 voxels
 #: stays below 0.04 of a voxel, and the way back uses the same positions.
 _SAME_SPACING: Final = 1e-4
+#: Range of the tissues' values, and how far beyond it a value may lie, share of that range.
+CLIP_PERCENTILES: Final = (0.5, 99.5)
+CLIP_BEYOND: Final = 1.3
 #: Slabs of the way back hold about this many probabilities at a time.
 _SLAB: Final = 2**24
 
@@ -166,7 +169,7 @@ def prepare(volume: Volume, config: PreprocessConfig, placement: Placement) -> P
         sampled = resample.apply(matrices[axis], sampled, int(axis))
     array = np.zeros(placement.shape, dtype=np.float32)
     try:
-        array[inside] = normalise(sampled)
+        array[inside] = normalise(clip(sampled) if config.normalisation == "clipped" else sampled)
     except ValueError as error:
         raise InputError(
             "every voxel round the L4-L5 level has the same value", volume.source, "give a lumbar spine MRI"
@@ -175,6 +178,13 @@ def prepare(volume: Volume, config: PreprocessConfig, placement: Placement) -> P
     affine[:3, :3] = volume.affine[:3, :3] * np.asarray(placement.step)
     affine[:3, 3] = volume.affine[:3, :3] @ np.asarray(placement.start) + volume.affine[:3, 3]
     return Prepared(array, affine, placement, inside, volume.shape)
+
+
+def clip(array: Floats) -> Floats:
+    """Cut off what the fat beside a coil or a vessel adds above the tissues, as the painted training images are."""
+    some = array[::4, ::4, ::4]
+    low, high = (float(value) for value in np.percentile(some, CLIP_PERCENTILES))
+    return np.clip(array, low, low + CLIP_BEYOND * (high - low))
 
 
 def normalise(array: Floats) -> Floats:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from livf.lib.anatomy import TRAINED
 from livf.lib.storage import write_text
 
 NAME: Final = "log.jsonl"
@@ -32,10 +31,12 @@ class Log:
     Args:
         run: The run's folder.
         step: Steps that are done.
+        names: Of the structures that are scored.
         tensorboard: Whether TensorBoard gets them too.
     """
 
-    def __init__(self, run: Path, step: int, *, tensorboard: bool) -> None:
+    def __init__(self, run: Path, step: int, names: Sequence[str], *, tensorboard: bool) -> None:
+        self._names = [f"dice/{name}" for name in names]
         kept = [line for line in read(run) if line["step"] <= step]
         write_text(run / NAME, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = (run / NAME).open("a", encoding="utf-8")
@@ -63,8 +64,7 @@ class Log:
         self._write({"step": step, **line})
         if "validation" not in line:
             return
-        names = [f"dice/{structure.name}" for structure in TRAINED]
-        self._scalars(step, dict(zip(names, line["validation"], strict=True)) | {"dice/worst": line["worst"]})
+        self._scalars(step, dict(zip(self._names, line["validation"], strict=True)) | {"dice/worst": line["worst"]})
 
     def close(self) -> None:
         """Flush and close."""

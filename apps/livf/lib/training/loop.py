@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler
 
-from livf.lib.anatomy import CHANNELS
+from livf.lib.anatomy import TRAINED
 from livf.lib.segmentation.network import UNet3D
 from livf.lib.training import checkpoints
 from livf.lib.training.distributed import Ranks
@@ -31,6 +31,8 @@ Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 #: The micro-batches of a step (from 0), each the keys of its cases: all of them, whatever the process.
 Steps = Callable[[int], Sequence[Sequence[Any]]]
 
+#: What a network of the L4-L5 level is scored on.
+STRUCTURE_NAMES: Final = tuple(structure.name for structure in TRAINED)
 CHECKPOINT: Final = "checkpoint.safetensors"
 BEST: Final = "best.safetensors"
 
@@ -126,6 +128,7 @@ def fit(
     device: torch.device,
     ranks: Ranks = Ranks(),  # noqa: B008 - frozen
     tensorboard: bool = False,
+    names: Sequence[str] = STRUCTURE_NAMES,
     tell: Callable[[Status], None] | None = None,
 ) -> None:
     """Train ``network`` in folder ``run`` until its schedule ends; resume if the folder has a checkpoint.
@@ -133,7 +136,7 @@ def fit(
     Leaves ``checkpoint.safetensors`` (to go on from), ``best.safetensors`` (the averaged weights with the best
     validation score, or the last ones where nothing is validated) and ``log.jsonl``.
     """
-    _Fit(network, cases, validation, run, plan, numerics, device, ranks).run(tensorboard, tell)
+    _Fit(network, cases, validation, run, plan, numerics, device, ranks).run(tensorboard, names, tell)
 
 
 class _Fit:
@@ -170,11 +173,14 @@ class _Fit:
                 network, device_ids=[device.index] if device.type == "cuda" else None, forward_sync_buffers=False
             )
 
-    def run(self, tensorboard: bool, tell: Callable[[Status], None] | None) -> None:
+    def run(self, tensorboard: bool, names: Sequence[str], tell: Callable[[Status], None] | None) -> None:
         """Go on to the end."""
         if self.finished:
             return
-        with Log(self.folder, self.step, tensorboard=tensorboard) if self.ranks.first else nullcontext() as log:
+        log_of_first = (
+            Log(self.folder, self.step, names, tensorboard=tensorboard) if self.ranks.first else nullcontext()
+        )
+        with log_of_first as log:
             batches = iter(self._loader())
             start = time.monotonic() - self.spent
             last_save = time.monotonic()
@@ -282,13 +288,14 @@ class _Fit:
         self.network.load_state_dict(weights)
         self.network.eval()
         infer = SimpleInferer()
-        scores = torch.zeros((len(self.validation), CHANNELS - 1), dtype=torch.float64, device=self.device)
+        classes = self.network.out_channels
+        scores = torch.zeros((len(self.validation), classes - 1), dtype=torch.float64, device=self.device)
         with torch.inference_mode(), self.numerics.autocast(self.device):
             for number in range(self.ranks.rank, len(self.validation), self.ranks.world):
                 image, label = self.validation[number]
                 picture = torch.from_numpy(image)[None].to(self.device, memory_format=self.numerics.memory_format)
                 found = infer(picture, self.network)[0].float().argmax(0)
-                scores[number] = torch.tensor(dice(found, torch.from_numpy(label).to(self.device), CHANNELS))
+                scores[number] = torch.tensor(dice(found, torch.from_numpy(label).to(self.device), classes))
         self.network.load_state_dict(current)
         self.network.train()
         return np.asarray(self.ranks.add_up(scores).cpu().numpy())

@@ -1,8 +1,9 @@
 """Examples painted beforehand, in files: the only module of this room that knows a file.
 
 A folder holds ``people/NAME.npz`` (columns, completed by :mod:`livf.lib.synthesis.columns.graft`) and
-``pair/00000.npz``, ``localiser/00000.npz`` and so on. A shard is whole or not there, depends on nothing but the seed,
-its number and the people, and tells what it was made from: what is there and still right is kept.
+``pair/00000.npz``, ``localiser/00000.npz`` and so on. ``phantom/`` holds boxes like a pair's that show the phantoms of
+:mod:`livf.lib.synthesis.phantom` as they are, whose truth is exact. A shard is whole or not there, depends on nothing
+but the seed, its number and the people, and tells what it was made from: what is there and still right is kept.
 """
 
 from __future__ import annotations
@@ -29,16 +30,22 @@ from livf.lib.storage import make_folder, writing
 from livf.lib.synthesis.columns.column import Column, Kind
 from livf.lib.synthesis.columns.graft import graft
 from livf.lib.synthesis.columns.store import load_column, made_from, save_column
-from livf.lib.synthesis.painting.plan import LOCALISER, PAIR, draw_plan
+from livf.lib.synthesis.painting.plan import LOCALISER, PAIR, PAIR_DISC_MM, draw_plan
 from livf.lib.synthesis.painting.sample import paint
 from livf.lib.synthesis.painting.subject import Subject, prepare_subject
+from livf.lib.synthesis.phantom import GENERATOR_VERSION, Grid, make_phantom
 
-Purpose = Literal["pair", "localiser"]
+Purpose = Literal["pair", "localiser", "phantom"]
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
+_Example = tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8], str, str]
 #: Changes whenever the same seed gives other examples.
 FORMAT: Final = "livf.shard/1"
 #: Examples in a shard: about the same size on the disk for both.
-EXAMPLES: Final[dict[Purpose, int]] = {"pair": 16, "localiser": 64}
+EXAMPLES: Final[dict[Purpose, int]] = {"pair": 16, "localiser": 64, "phantom": 16}
+#: Phantoms from this seed on are for training; cohorts and tests use smaller ones.
+FIRST_PHANTOM: Final = 1_000_000
+#: Middle of the box in a phantom's space: its L4-L5 disc lies 6 mm in front of the origin, give or take 4 mm.
+_PHANTOM_MIDDLE: Final = (0.0, 6.0 - PAIR_DISC_MM[1], 0.0)
 #: People that one shard shows: they are kept in memory while it is painted.
 _PEOPLE_A_SHARD: Final = 6
 #: Vertebrae borrowed above a column that does not reach the thorax.
@@ -159,11 +166,14 @@ def plan_shards(
         NotFoundError: A column is missing.
         InputError: There is nobody to paint.
     """
-    if not people:
+    if purpose == "phantom":
+        people, fingerprint = (), f"generator {GENERATOR_VERSION}"
+    elif not people:
         raise InputError(
             "there is nobody to paint", folder, "prepare people's columns first: scripts/prepare_columns.py"
         )
-    fingerprint = _fingerprint([Path(folder) / _PEOPLE / f"{name}.npz" for name in people])
+    else:
+        fingerprint = _fingerprint([Path(folder) / _PEOPLE / f"{name}.npz" for name in people])
     size = EXAMPLES[purpose] if examples is None else examples
     return [
         Task(Path(folder), purpose, number, seed, tuple(people), fingerprint, size)
@@ -214,16 +224,29 @@ def make_shards(tasks: Sequence[Task], workers: int = 1, done: Callable[[Task, b
 
 def make_shard(task: Task) -> None:
     """Paint and write one shard."""
-    window = PAIR if task.purpose == "pair" else LOCALISER
-    source = np.random.SeedSequence([task.seed, PURPOSES.index(task.purpose), task.number])
-    streams = source.spawn(task.examples + 1)
-    rng = np.random.default_rng(streams[0])
-    some = [task.people[i] for i in rng.permutation(len(task.people))]
+    window = LOCALISER if task.purpose == "localiser" else PAIR
     shape = (task.examples, *window.shape)
     images, labels = np.zeros(shape, dtype=np.int16), np.zeros(shape, dtype=np.uint8)
     whom, levels = [], []
+    for place, (image, label, name, level) in enumerate(
+        _phantoms(task) if task.purpose == "phantom" else _painted(task)
+    ):
+        images[place], labels[place] = image, label
+        whom.append(name)
+        levels.append(level)
+    head = task.head() | {"people": whom, "levels": levels, "spacing": window.spacing}
+    # The high bytes of a noisy image compress well, the low ones not at all: apart they take a third less.
+    planes = images.astype("<i2").view(np.uint8).reshape(*shape, 2)
+    _write(task.path, head, {"low": planes[..., 0], "high": planes[..., 1], "labels": labels})
+
+
+def _painted(task: Task) -> Iterator[_Example]:
+    """Image, label, whom it shows and which level, of each example of a shard that shows columns."""
+    source = np.random.SeedSequence([task.seed, PURPOSES.index(task.purpose), task.number])
+    streams = source.spawn(task.examples + 1)
+    rng = np.random.default_rng(streams[0])
     cast: list[Subject] = []
-    for name in some:
+    for name in (task.people[i] for i in rng.permutation(len(task.people))):
         subject = _subject(task.folder / _PEOPLE / f"{name}.npz")
         if task.purpose != "pair" or subject.pairs:
             cast.append(subject)
@@ -236,13 +259,16 @@ def make_shard(task: Task) -> None:
         subject = cast[place % len(cast)]
         sample = paint(subject, draw_plan(rng, pair=task.purpose == "pair"), rng)
         image, label = sample.pair_example() if task.purpose == "pair" else sample.localiser_example()
-        images[place], labels[place] = image, label
-        whom.append(subject.name)
-        levels.append(sample.centred[1] if sample.centred else "")
-    head = task.head() | {"people": whom, "levels": levels, "spacing": window.spacing}
-    # The high bytes of a noisy image compress well, the low ones not at all: apart they take a third less.
-    planes = images.astype("<i2").view(np.uint8).reshape(*shape, 2)
-    _write(task.path, head, {"low": planes[..., 0], "high": planes[..., 1], "labels": labels})
+        yield image, label, subject.name, sample.centred[1] if sample.centred else ""
+
+
+def _phantoms(task: Task) -> Iterator[_Example]:
+    """The same of a shard that shows phantoms."""
+    first = FIRST_PHANTOM + 10_000 * task.seed + task.number * task.examples
+    for seed in range(first, first + task.examples):
+        phantom = make_phantom(seed, grid=Grid(PAIR.shape, PAIR.spacing, _PHANTOM_MIDDLE))
+        # 0 means outside the field of view, and all of the box lies inside.
+        yield np.maximum(phantom.image.array, 1).astype(np.int16), phantom.label, f"phantom {seed}", "L4-L5"
 
 
 def read_shard(path: str | os.PathLike[str]) -> Shard:
