@@ -109,7 +109,7 @@ def train(arguments: argparse.Namespace) -> None:
     network = build(recipe.network, OUTPUTS[purpose])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     keep_memory()
-    cases = PaintedCases(shown, purpose, OUTPUTS[purpose], arguments.seed)
+    cases = PaintedCases(shown, OUTPUTS[purpose], arguments.seed)
     first = [cases[number] for number in range(recipe.batch)]
     images, targets = (torch.stack([torch.from_numpy(pair[part]) for pair in first]) for part in (0, 1))
     numerics = choose(TrainingConfig("shipped"), network, images, targets, loss_function(), device)

@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from livf.lib.anatomy import DISC
 from livf.lib.errors import InputError, NotFoundError
 from livf.lib.synthesis.painting import shards
+from livf.lib.synthesis.painting.plan import PAIR_DISC_MM
 
 
 @pytest.fixture
@@ -139,3 +141,24 @@ def test_who_lacks_a_sacrum_borrows_one_from_each_donor(tmp_path, column):
     from livf.lib.synthesis.columns.store import load_column
 
     assert any(p.name == "sacrum" for p in load_column(tmp_path / "people" / "lacking+solids.npz").parts)
+
+
+def test_phantoms_are_shown_as_they_are_with_the_disc_in_its_place(tmp_path):
+    (task,) = shards.plan_shards(tmp_path, "phantom", 1, [], examples=1)
+    shards.make_shards([task])
+    shard = shards.read_shard(task.path)
+    assert shards.count_examples(task.path) == 1
+    assert shard.people == (f"phantom {shards.FIRST_PHANTOM}",) and shard.levels == ("L4-L5",)
+    assert shard.images.shape == (1, 112, 160, 128) and shard.images.min() > 0
+    disc = np.argwhere(shard.labels[0] == DISC.value).mean(axis=0)
+    off = (disc - (np.asarray(shard.labels[0].shape) - 1) / 2) * shard.spacing - PAIR_DISC_MM
+    assert (np.abs(off) < 12).all()
+    (other,) = shards.plan_shards(tmp_path, "phantom", 1, [], seed=1, examples=1)
+    shards.make_shards([other])
+    assert shards.read_shard(other.path).people != shard.people
+
+
+def test_examples_of_what_is_no_shard_are_not_counted(tmp_path):
+    (tmp_path / "x.npz").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="damaged"):
+        shards.count_examples(tmp_path / "x.npz")

@@ -14,8 +14,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from livf.lib.errors import InputError
 from livf.lib.segmentation.preprocess import CLIP_BEYOND, CLIP_PERCENTILES
-from livf.lib.synthesis.painting.shards import EXAMPLES, Purpose, Shard, read_shard
+from livf.lib.synthesis.painting.shards import Shard, count_examples, read_shard
 
 #: Shards that are shown alternately, so that neighbouring cases show other people.
 _OPEN: Final = 2
@@ -33,14 +34,19 @@ class PaintedCases:
     """Cases of some shards by number, without end.
 
     Args:
-        shards: Paths, of one purpose.
-        purpose: Of the shards.
+        shards: Paths, of boxes of one shape and as many examples each.
         channels: Classes of the target.
         seed: Of order and variation.
+
+    Raises:
+        InputError: A shard is damaged, or they hold different numbers of examples.
     """
 
-    def __init__(self, shards: Sequence[Path], purpose: Purpose, channels: int, seed: int) -> None:
-        self._shards, self._size = tuple(shards), EXAMPLES[purpose]
+    def __init__(self, shards: Sequence[Path], channels: int, seed: int) -> None:
+        self._shards, self._size = tuple(shards), count_examples(shards[0])
+        for path in self._shards:
+            if count_examples(path) != self._size:
+                raise InputError(f"does not hold {self._size} examples as the others do", path, "make it again")
         self._channels, self._seed = channels, seed
 
     def __getitem__(self, key: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -125,7 +131,7 @@ def scored(image: npt.NDArray[np.float32], inside: npt.NDArray[np.bool_]) -> npt
 
 def one_hot(label: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.float32]:
     """``(C, *shape)`` of a label with values 0 to C - 1."""
-    return (label[None] == np.arange(channels, dtype=np.uint8)[:, None, None, None]).astype(np.float32)
+    return np.stack([label == value for value in range(channels)]).astype(np.float32)
 
 
 def _network_order(shard: Shard, place: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:

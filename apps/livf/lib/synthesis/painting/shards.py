@@ -296,6 +296,18 @@ def read_shard(path: str | os.PathLike[str]) -> Shard:
         raise InputError("is not a shard of examples, or is damaged", path, _REMEDY) from error
 
 
+def count_examples(path: str | os.PathLike[str]) -> int:
+    """How many examples a shard holds, without reading them.
+
+    Raises:
+        InputError: It is not a shard of this version, or is damaged.
+    """
+    head = _head(Path(path))
+    if head is None or head["format"] != FORMAT:
+        raise InputError(f"is not a shard of this version ({FORMAT}), or is damaged", path, _REMEDY)
+    return int(head["examples"])
+
+
 def shard_paths(folder: str | os.PathLike[str], purpose: Purpose) -> list[Path]:
     """All shards of a data set, in order.
 
